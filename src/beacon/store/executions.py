@@ -1,0 +1,215 @@
+"""Executions, their attempts and results: reading."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, func, select
+
+from beacon.domain.states import OPEN, TERMINAL, ExecutionStatus
+from beacon.errors import NotFoundError
+from beacon.store.tables import attempts, executions, labels, results
+
+PAGE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class OpenExecution:
+    """What a runner must know of an execution that is not terminal."""
+
+    id: str
+    shard: int
+    question_id: str
+    model: str
+    region: str
+    persona: str
+    language: str
+    repeat: int
+    status: ExecutionStatus
+    attempts: int
+    counted: int
+    provider: str | None
+    queued_at: float
+    deadline_at: float | None
+
+
+_OPEN_COLUMNS = tuple(executions.c[name] for name in OpenExecution.__dataclass_fields__)
+
+
+def open_in_shard(connection: Connection, job_id: str, shard: int) -> list[OpenExecution]:
+    """In the order of dispatch."""
+    query = (
+        select(*_OPEN_COLUMNS)
+        .where(executions.c.job_id == job_id, executions.c.shard == shard)
+        .where(executions.c.status.in_([status.value for status in OPEN]))
+        .order_by(executions.c.ordinal)
+    )
+    return [_open(row) for row in connection.execute(query)]
+
+
+def _open(row: Row[Any]) -> OpenExecution:
+    fields = dict(row._mapping)
+    return OpenExecution(**(fields | {"status": ExecutionStatus(fields["status"])}))
+
+
+_OF_EXECUTION = (
+    *("id", "job_id", "ordinal", "question_id", "model", "region", "persona", "language", "repeat", "status"),
+    *("kind", "stage", "error", "attempts", "provider", "queued_at", "started_at", "first_token_at"),
+    *("finished_at", "persisted_at", "duration_ms"),
+)
+_OF_RESULT = (
+    *("answer", "finish_reason", "retracted", "model_echoed", "region_stated", "region_evidence", "upstream"),
+    *("input_tokens", "output_tokens", "cost_usd", "simulated", "replayed", "served_at"),
+)
+_SHOWN = (*(executions.c[name] for name in _OF_EXECUTION), *(results.c[name] for name in _OF_RESULT))
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which executions of a job; an empty sequence means all."""
+
+    statuses: Sequence[str] = ()
+    models: Sequence[str] = ()
+    regions: Sequence[str] = ()
+    questions: Sequence[str] = ()
+    kinds: Sequence[str] = ()
+
+    def conditions(self) -> Iterator[ColumnElement[bool]]:
+        named = (
+            (executions.c.status, self.statuses),
+            (executions.c.model, self.models),
+            (executions.c.region, self.regions),
+            (executions.c.question_id, self.questions),
+            (executions.c.kind, self.kinds),
+        )
+        for column, wanted in named:
+            if wanted:
+                yield column.in_(wanted)
+
+
+def _with_results(job_id: str) -> Select[Any]:
+    best = _best_label()
+    return (
+        select(*_SHOWN, best.c.label, best.c.score, best.c.reason, best.c.source, best.c.flags)
+        .select_from(executions.outerjoin(results).outerjoin(best, best.c.execution_id == executions.c.id))
+        .where(executions.c.job_id == job_id)
+        .order_by(executions.c.ordinal)
+    )
+
+
+def _best_label() -> Any:
+    """The label that counts: a person's before an imported one, before a judge's, before the machine's."""
+    rank = case(
+        (labels.c.source.startswith("person"), 0),
+        (labels.c.source.startswith("import"), 1),
+        (labels.c.source.startswith("judge"), 2),
+        else_=3,
+    )
+    order = func.row_number().over(partition_by=labels.c.execution_id, order_by=(rank, labels.c.source))
+    ranked = select(labels, order.label("place")).subquery()
+    return select(ranked).where(ranked.c.place == 1).subquery()
+
+
+def page(
+    connection: Connection, job_id: str, *, after: int = -1, limit: int = PAGE, chosen: Filter | None = None
+) -> list[dict[str, Any]]:
+    """Executions after the ordinal `after`, with result and label where there are any, in order."""
+    query = _with_results(job_id).where(executions.c.ordinal > after).limit(limit)
+    for condition in (chosen or Filter()).conditions():
+        query = query.where(condition)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def get(connection: Connection, execution_id: str) -> dict[str, Any]:
+    """One execution as `page` gives it; raises NotFoundError."""
+    job_id = connection.scalar(select(executions.c.job_id).where(executions.c.id == execution_id))
+    if job_id is None:
+        raise NotFoundError(f"no execution {execution_id!r}")
+    query = _with_results(job_id).where(executions.c.id == execution_id)
+    return dict(connection.execute(query).mappings().one())
+
+
+def attempts_of(connection: Connection, execution_id: str) -> list[dict[str, Any]]:
+    """All attempts of an execution, first to last."""
+    query = select(attempts).where(attempts.c.execution_id == execution_id).order_by(attempts.c.number)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Executions of one (region, model) by status, with the median duration of the completed ones' sample."""
+
+    region: str
+    model: str
+    counts: dict[str, int]
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def done(self) -> int:
+        return sum(self.counts.get(status.value, 0) for status in TERMINAL)
+
+
+def tallies(connection: Connection, job_id: str) -> list[Tally]:
+    """Counts by region, model and status, in the order of the job's regions and models."""
+    query = (
+        select(executions.c.region, executions.c.model, executions.c.status, func.count())
+        .where(executions.c.job_id == job_id)
+        .group_by(executions.c.region, executions.c.model, executions.c.status)
+        .order_by(func.min(executions.c.ordinal))
+    )
+    found: dict[tuple[str, str], dict[str, int]] = {}
+    for region, model, status, count in connection.execute(query):
+        found.setdefault((region, model), {})[status] = count
+    return [Tally(region, model, counts) for (region, model), counts in found.items()]
+
+
+@dataclass(frozen=True, slots=True)
+class FailureGroup:
+    """Executions that failed alike: one kind at one provider for one model, with one of their sentences."""
+
+    status: str
+    kind: str
+    stage: str | None
+    provider: str | None
+    model: str
+    region: str
+    count: int
+    error: str | None
+
+
+def failures(connection: Connection, job_id: str) -> list[FailureGroup]:
+    """What failed so far, most frequent first."""
+    e = executions.c
+    unsuccessful = [status.value for status in TERMINAL if status is not ExecutionStatus.COMPLETED]
+    query = (
+        select(
+            e.status,
+            e.kind,
+            func.min(e.stage),
+            e.provider,
+            e.model,
+            e.region,
+            func.count(),
+            func.max(e.error),
+        )
+        .where(and_(e.job_id == job_id, e.status.in_(unsuccessful)))
+        .group_by(e.status, e.kind, e.provider, e.model, e.region)
+        .order_by(func.count().desc(), e.kind, e.provider)
+    )
+    return [FailureGroup(*row) for row in connection.execute(query)]
+
+
+def regions_done(connection: Connection, job_id: str) -> dict[str, tuple[int, int]]:
+    """(completed, total) of each region, for the verdict."""
+    completed = func.sum(case((executions.c.status == ExecutionStatus.COMPLETED.value, 1), else_=0))
+    query = (
+        select(executions.c.region, completed, func.count())
+        .where(executions.c.job_id == job_id)
+        .group_by(executions.c.region)
+    )
+    return {region: (int(done), total) for region, done, total in connection.execute(query)}

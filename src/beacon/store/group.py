@@ -1,0 +1,342 @@
+"""The group commit with the barrier (DESIGN section 4): the one way in which a running job changes.
+
+Whatever a runner has collected, attempts to be sent and attempts that ended, becomes one transaction:
+
+1. conditional updates of executions, with their attempts and result rows;
+2. one update of the job row, which counts, raises `seq`, and moves the job to `finalizing` when the last
+   execution has become terminal;
+3. one event under that `seq`, and nothing after it but the commit.
+
+The job row's lock orders the groups of a job, so events have no gaps, and the last group closes the job.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, and_, bindparam, insert, select, update
+
+from beacon.domain.answer import Answer
+from beacon.domain.states import TERMINAL, ExecutionStatus, JobStatus, may_move
+from beacon.errors import NotFoundError
+from beacon.store import ledger
+from beacon.store.ledger import Advance
+from beacon.store.tables import attempts, executions, jobs, results, shards
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """An attempt that is about to be sent: its write-ahead. Refused where the shard's epoch has moved on."""
+
+    execution_id: str
+    attempt_id: str
+    number: int
+    shard: int
+    epoch: int
+    provider: str
+    written_at: float
+    deadline_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """How an attempt ended, and the status that its execution takes.
+
+    `answer` is set exactly for `completed`. `kept` is an answer that is no result but is kept as evidence.
+    """
+
+    execution_id: str
+    attempt_id: str | None
+    shard: int
+    status: ExecutionStatus
+    attempt_status: str
+    finished_at: float
+    started_at: float | None = None
+    first_token_at: float | None = None
+    duration_ms: float | None = None
+    provider: str | None = None
+    answer: Answer | None = None
+    kind: str | None = None
+    stage: str | None = None
+    error: str | None = None
+    counts: bool = True
+    stages_ms: dict[str, float] | None = None
+    kept: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a group did: attempts that may be sent, executions that moved, and where the job stands."""
+
+    seq: int
+    job_status: JobStatus
+    stop_kind: str | None
+    started: frozenset[str]
+    moved: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    ordinal: int
+    status: ExecutionStatus
+    shard: int
+
+
+def record_group(
+    connection: Connection, job_id: str, starts: Sequence[Start], finishes: Sequence[Finish], now: float
+) -> Recorded:
+    """Records a group of one job. An execution stands in at most one of the two sequences, at most once.
+
+    Raises NotFoundError for an unknown job.
+    """
+    job = connection.execute(
+        select(jobs.c.seq, jobs.c.status, jobs.c.stop_kind).where(jobs.c.id == job_id)
+    ).first()
+    if job is None:
+        raise NotFoundError(f"no job {job_id!r}")
+    ids = [start.execution_id for start in starts] + [finish.execution_id for finish in finishes]
+    before = _states(connection, ids)
+    epochs = _epochs(connection, job_id, {start.shard for start in starts})
+    running = job.status == JobStatus.RUNNING and job.stop_kind is None
+    accepted = [
+        start
+        for start in starts
+        if running
+        and epochs[start.shard] == start.epoch
+        and _may(before, start.execution_id, ExecutionStatus.RUNNING)
+    ]
+    ended = [finish for finish in finishes if _may(before, finish.execution_id, finish.status)]
+    _write_starts(connection, accepted)
+    _write_finishes(connection, ended, now)
+    _write_refused(
+        connection, [finish for finish in finishes if not _may(before, finish.execution_id, finish.status)]
+    )
+    moved = {start.execution_id: ExecutionStatus.RUNNING for start in accepted}
+    moved |= {finish.execution_id: finish.status for finish in ended}
+    seq, status = (
+        _close(connection, job_id, before, moved, ended, now) if moved else (job.seq, JobStatus(job.status))
+    )
+    started = frozenset(start.attempt_id for start in accepted)
+    return Recorded(seq, status, job.stop_kind, started, frozenset(moved))
+
+
+def _may(before: dict[str, _Before], execution_id: str, after: ExecutionStatus) -> bool:
+    known = before.get(execution_id)
+    return known is not None and may_move(known.status, after)
+
+
+def _states(connection: Connection, ids: list[str]) -> dict[str, _Before]:
+    columns = (executions.c.id, executions.c.ordinal, executions.c.status, executions.c.shard)
+    rows = connection.execute(select(*columns).where(executions.c.id.in_(ids)))
+    return {row.id: _Before(row.ordinal, ExecutionStatus(row.status), row.shard) for row in rows}
+
+
+def _epochs(connection: Connection, job_id: str, numbers: set[int]) -> dict[int, int]:
+    if not numbers:
+        return {}
+    query = select(shards.c.number, shards.c.epoch).where(
+        shards.c.job_id == job_id, shards.c.number.in_(numbers)
+    )
+    return {row.number: row.epoch for row in connection.execute(query)}
+
+
+_INSERT_ATTEMPT = insert(attempts)
+_START_EXECUTION = (
+    update(executions)
+    .where(executions.c.id == bindparam("execution_id"))
+    .values(
+        status=ExecutionStatus.RUNNING.value,
+        attempts=bindparam("number"),
+        provider=bindparam("provider"),
+        deadline_at=bindparam("deadline_at"),
+        kind=None,
+        stage=None,
+        error=None,
+    )
+)
+_END_ATTEMPT = (
+    update(attempts)
+    .where(attempts.c.id == bindparam("attempt_id"))
+    .values(
+        {
+            name: bindparam(f"b_{name}")
+            for name in (
+                "status",
+                "kind",
+                "stage",
+                "error",
+                "counts",
+                "started_at",
+                "finished_at",
+                "stages_json",
+                "kept_json",
+            )
+        }
+    )
+)
+_END_EXECUTION = (
+    update(executions)
+    .where(executions.c.id == bindparam("b_id"))
+    .values(
+        {
+            name: bindparam(f"b_{name}")
+            for name in (
+                "status",
+                "kind",
+                "stage",
+                "error",
+                "provider",
+                "started_at",
+                "first_token_at",
+                "finished_at",
+                "persisted_at",
+                "duration_ms",
+            )
+        }
+        | {"counted": executions.c.counted + bindparam("b_counted")}
+    )
+)
+_INSERT_RESULT = insert(results)
+
+
+def _write_starts(connection: Connection, starts: Sequence[Start]) -> None:
+    if not starts:
+        return
+    rows = [
+        {
+            "id": start.attempt_id,
+            "execution_id": start.execution_id,
+            "number": start.number,
+            "epoch": start.epoch,
+            "provider": start.provider,
+            "status": "sent",
+            "written_at": start.written_at,
+        }
+        for start in starts
+    ]
+    connection.execute(_INSERT_ATTEMPT, rows)
+    connection.execute(
+        _START_EXECUTION,
+        [
+            {
+                "execution_id": start.execution_id,
+                "number": start.number,
+                "provider": start.provider,
+                "deadline_at": start.deadline_at,
+            }
+            for start in starts
+        ],
+    )
+
+
+def _write_finishes(connection: Connection, finishes: Sequence[Finish], now: float) -> None:
+    if not finishes:
+        return
+    with_attempt = [_attempt_row(finish, finish.attempt_status) for finish in finishes if finish.attempt_id]
+    if with_attempt:
+        connection.execute(_END_ATTEMPT, with_attempt)
+    connection.execute(_END_EXECUTION, [_execution_row(finish, now) for finish in finishes])
+    answered = [_result_row(finish, finish.answer) for finish in finishes if finish.answer is not None]
+    if answered:
+        connection.execute(_INSERT_RESULT, answered)
+
+
+def _write_refused(connection: Connection, finishes: Sequence[Finish]) -> None:
+    """Another result was first: the attempt says so, and the recorded outcome stays."""
+    rows = [_attempt_row(finish, "refused") for finish in finishes if finish.attempt_id]
+    if rows:
+        connection.execute(_END_ATTEMPT, rows)
+
+
+def _attempt_row(finish: Finish, status: str) -> dict[str, object]:
+    return {
+        "attempt_id": finish.attempt_id,
+        "b_status": status,
+        "b_kind": finish.kind,
+        "b_stage": finish.stage,
+        "b_error": finish.error,
+        "b_counts": finish.counts,
+        "b_started_at": finish.started_at,
+        "b_finished_at": finish.finished_at,
+        "b_stages_json": json.dumps(finish.stages_ms) if finish.stages_ms is not None else None,
+        "b_kept_json": finish.kept,
+    }
+
+
+def _execution_row(finish: Finish, now: float) -> dict[str, object]:
+    over = finish.status in TERMINAL
+    return {
+        "b_id": finish.execution_id,
+        "b_status": finish.status.value,
+        "b_kind": finish.kind,
+        "b_stage": finish.stage,
+        "b_error": finish.error,
+        "b_provider": finish.provider,
+        "b_started_at": finish.started_at,
+        "b_first_token_at": finish.first_token_at,
+        "b_finished_at": finish.finished_at if over else None,
+        "b_persisted_at": now if over else None,
+        "b_duration_ms": finish.duration_ms,
+        "b_counted": 1 if finish.counts and finish.attempt_id else 0,
+    }
+
+
+def _result_row(finish: Finish, answer: Answer) -> dict[str, object]:
+    return {
+        "execution_id": finish.execution_id,
+        "attempt_id": finish.attempt_id,
+        "answer": answer.text,
+        "finish_reason": answer.finish_reason,
+        "retracted": answer.retracted,
+        "provider": answer.provider,
+        "model_echoed": answer.model_echoed,
+        "region_stated": answer.region_stated,
+        "region_evidence": answer.region_evidence,
+        "upstream": answer.upstream,
+        "input_tokens": answer.input_tokens,
+        "output_tokens": answer.output_tokens,
+        "cost_usd": answer.cost_usd,
+        "simulated": answer.simulated,
+        "replayed": answer.replayed,
+        "served_at": answer.served_at,
+    }
+
+
+def _close(
+    connection: Connection,
+    job_id: str,
+    before: dict[str, _Before],
+    moved: dict[str, ExecutionStatus],
+    ended: Sequence[Finish],
+    now: float,
+) -> tuple[int, JobStatus]:
+    """Parts 2 and 3: counts, `seq`, barrier, event."""
+    change: Counter[str] = Counter()
+    done_by_shard: Counter[int] = Counter()
+    for execution_id, after in moved.items():
+        known = before[execution_id]
+        change[known.status] -= 1
+        change[after] += 1
+        if after in TERMINAL:
+            done_by_shard[known.shard] += 1
+    for shard, count in done_by_shard.items():
+        this_shard = and_(shards.c.job_id == job_id, shards.c.number == shard)
+        connection.execute(update(shards).where(this_shard).values(done=shards.c.done + count))
+    answers = [finish.answer for finish in ended if finish.answer is not None]
+    last = max((finish.finished_at for finish in ended if finish.status in TERMINAL), default=None)
+    advance = Advance(
+        change,
+        n_done=done_by_shard.total(),
+        last_finished_at=last,
+        cost_usd=sum(answer.cost_usd or 0.0 for answer in answers),
+        cost_unknown=sum(answer.cost_usd is None for answer in answers),
+        simulated=any(answer.simulated for answer in answers),
+        replayed=any(answer.replayed for answer in answers),
+    )
+    row = ledger.advance(connection, job_id, advance, now)
+    moves = [[before[execution_id].ordinal, after.value] for execution_id, after in moved.items()]
+    ledger.append_event(connection, row, now, "group", {"moves": moves})
+    return row.seq, row.status

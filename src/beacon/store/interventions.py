@@ -1,0 +1,89 @@
+"""What people do to a job under way or over: stop it, or retry what failed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, and_, select, update
+
+from beacon.domain.states import JOB_OVER, UNSUCCESSFUL, ExecutionStatus, JobStatus
+from beacon.errors import ConflictError
+from beacon.store import jobs as job_queries
+from beacon.store import ledger
+from beacon.store.executions import Filter
+from beacon.store.ledger import Advance
+from beacon.store.tables import executions, shards
+
+
+def request_stop(connection: Connection, job_id: str, kind: str, now: float) -> bool:
+    """Asks that what is still open ends as `kind`. From this commit on no attempt of the job is sent.
+
+    Returns False where the job is past stopping, or was asked before.
+    """
+    job = job_queries.get(connection, job_id)
+    if job.status not in (JobStatus.QUEUED, JobStatus.RUNNING) or job.stop_kind is not None:
+        return False
+    told = {"what": "stop", "kind": kind}
+    ledger.change_status(connection, job_id, now, told, stop_kind=kind, stop_requested_at=now)
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Reopened:
+    """How many executions were set to `retrying`, and the generation that they belong to."""
+
+    count: int
+    generation: int
+
+
+def reopen(
+    connection: Connection, job_id: str, chosen: Filter, now: float, ids: Sequence[str] = ()
+) -> Reopened:
+    """Unsuccessful executions -> retrying: all of them, those of a kind, or those with the given ids.
+
+    A job that was over runs again as its next generation; one that runs is joined. Raises NotFoundError, and
+    ConflictError while the job is finalizing.
+    """
+    job = job_queries.get(connection, job_id)
+    if job.status is JobStatus.FINALIZING:
+        todo = "wait until it is completed, then retry"
+        raise ConflictError(f"job {job_id} is finalizing: its report is being made", todo=todo)
+    query = select(executions.c.id, executions.c.ordinal, executions.c.status, executions.c.shard).where(
+        executions.c.job_id == job_id, executions.c.status.in_([status.value for status in UNSUCCESSFUL])
+    )
+    for condition in chosen.conditions():
+        query = query.where(condition)
+    if ids:
+        query = query.where(executions.c.id.in_(ids))
+    rows = connection.execute(query).all()
+    if not rows:
+        return Reopened(0, job.generation)
+    change = Counter({ExecutionStatus.RETRYING: len(rows)})
+    change.subtract(Counter(ExecutionStatus(row.status) for row in rows))
+    cleared = {
+        "finished_at": None,
+        "persisted_at": None,
+        "deadline_at": None,
+        "duration_ms": None,
+        "counted": 0,
+    }
+    for row in rows:
+        reset = update(executions).where(executions.c.id == row.id)
+        connection.execute(reset.values(status=ExecutionStatus.RETRYING.value, **cleared))
+    for shard, count in Counter(row.shard for row in rows).items():
+        this_shard = and_(shards.c.job_id == job_id, shards.c.number == shard)
+        connection.execute(update(shards).where(this_shard).values(done=shards.c.done - count))
+    generation = job.generation + 1 if job.status in JOB_OVER else job.generation
+    more: dict[str, Any] = {"stop_kind": None, "stop_requested_at": None}
+    if job.status in JOB_OVER:
+        more |= {"status": JobStatus.RUNNING.value, "generation": generation, "verdict": None}
+        more |= {"finalizing_at": None, "completed_at": None, "last_finished_at": None}
+    by = Advance(Counter({str(k): n for k, n in change.items()}), n_done=-len(rows), more=more)
+    after = ledger.advance(connection, job_id, by, now)
+    moves = [[row.ordinal, ExecutionStatus.RETRYING.value] for row in rows]
+    told = {"what": "retry", "moves": moves, "generation": generation}
+    ledger.append_event(connection, after, now, "operator", told)
+    return Reopened(len(rows), generation)

@@ -1,0 +1,100 @@
+"""Who drives what: leases on shards and on finalizing.
+
+Taking a shard raises its epoch; only the holder of the current epoch may write attempts ahead. A lease that
+has run out, or whose owner is known to be dead, may be taken by anyone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
+
+from beacon.domain.states import JobStatus
+from beacon.store.tables import jobs, shards
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    job_id: str
+    number: int
+    region: str
+    epoch: int
+    size: int
+
+
+def owners(connection: Connection) -> set[str]:
+    """Everyone who holds a lease on a shard or on finalizing."""
+    held = connection.scalars(select(shards.c.owner).where(shards.c.owner.is_not(None)).distinct())
+    finalizing = connection.scalars(select(jobs.c.finalizer).where(jobs.c.finalizer.is_not(None)).distinct())
+    return {owner for owner in (*held, *finalizing) if owner is not None}
+
+
+def _free(
+    owner: ColumnElement[str | None], until: ColumnElement[float | None], now: float, dead: Collection[str]
+) -> ColumnElement[bool]:
+    return or_(owner.is_(None), until < now, owner.in_(dead))
+
+
+def take_shard(
+    connection: Connection,
+    job_id: str,
+    region: str,
+    owner: str,
+    now: float,
+    until: float,
+    dead: Collection[str] = (),
+) -> Shard | None:
+    """Takes the first unfinished shard of the region that nobody living drives."""
+    candidate = (
+        select(shards.c.number)
+        .where(
+            shards.c.job_id == job_id,
+            shards.c.region == region,
+            shards.c.done < shards.c.size,
+            _free(shards.c.owner, shards.c.lease_until, now, dead),
+        )
+        .order_by(shards.c.number)
+        .limit(1)
+        .scalar_subquery()
+    )
+    statement = (
+        update(shards)
+        .where(and_(shards.c.job_id == job_id, shards.c.number == candidate))
+        .values(epoch=shards.c.epoch + 1, owner=owner, lease_until=until)
+        .returning(shards.c.number, shards.c.epoch, shards.c.size)
+    )
+    row = connection.execute(statement).first()
+    return None if row is None else Shard(job_id, row.number, region, row.epoch, row.size)
+
+
+def renew(connection: Connection, owner: str, until: float) -> None:
+    """Renews every lease that `owner` holds."""
+    connection.execute(update(shards).where(shards.c.owner == owner).values(lease_until=until))
+    connection.execute(update(jobs).where(jobs.c.finalizer == owner).values(finalizer_until=until))
+
+
+def release_shard(connection: Connection, shard: Shard, owner: str) -> None:
+    mine = and_(shards.c.job_id == shard.job_id, shards.c.number == shard.number, shards.c.owner == owner)
+    connection.execute(update(shards).where(mine).values(owner=None, lease_until=None))
+
+
+def release_all(connection: Connection, owner: str) -> None:
+    connection.execute(update(shards).where(shards.c.owner == owner).values(owner=None, lease_until=None))
+    connection.execute(
+        update(jobs).where(jobs.c.finalizer == owner).values(finalizer=None, finalizer_until=None)
+    )
+
+
+def take_finalizing(
+    connection: Connection, job_id: str, owner: str, now: float, until: float, dead: Collection[str] = ()
+) -> bool:
+    """Whether `owner` is now the one who finalizes the job."""
+    free = and_(
+        jobs.c.id == job_id,
+        jobs.c.status == JobStatus.FINALIZING.value,
+        _free(jobs.c.finalizer, jobs.c.finalizer_until, now, dead),
+    )
+    statement = update(jobs).where(free).values(finalizer=owner, finalizer_until=until)
+    return connection.execute(statement).rowcount == 1

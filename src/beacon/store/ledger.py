@@ -1,0 +1,103 @@
+"""The job's ledger: its counts, its `seq`, its barrier, and one event for every change.
+
+Whatever changes a job or its executions raises `seq` and appends the event of that number in the same
+transaction, so that what is shown at a number equals the database at that number.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, case, false, func, insert, update
+
+from beacon.domain.states import ExecutionStatus, JobStatus
+from beacon.errors import NotFoundError
+from beacon.store.tables import events, jobs
+
+COUNTED = tuple(status for status in ExecutionStatus if status is not ExecutionStatus.PENDING)
+"""Each has a column of its name in `jobs`; `pending` is what is left of the total."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """What a change left in the job row."""
+
+    job_id: str
+    seq: int
+    status: JobStatus
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """By how much a group moves its job: executions by status, and `n_done` that became terminal."""
+
+    change: Counter[str]
+    n_done: int
+    last_finished_at: float | None = None
+    cost_usd: float = 0.0
+    cost_unknown: int = 0
+    simulated: bool = False
+    replayed: bool = False
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+def advance(connection: Connection, job_id: str, by: Advance, now: float) -> JobRow:
+    """The update of the job row that every group ends with. The barrier is its CASE (DESIGN section 4)."""
+    last = jobs.c.done + by.n_done == jobs.c.total if by.n_done > 0 else false()
+    closes = and_(jobs.c.status == JobStatus.RUNNING.value, last)
+    values: dict[str, Any] = {
+        "done": jobs.c.done + by.n_done,
+        "status": case((closes, JobStatus.FINALIZING.value), else_=jobs.c.status),
+        "finalizing_at": case((closes, now), else_=jobs.c.finalizing_at),
+        "cost_usd": jobs.c.cost_usd + by.cost_usd,
+        "cost_unknown": jobs.c.cost_unknown + by.cost_unknown,
+    }
+    for status in COUNTED:
+        if by.change[status]:
+            values[status.value] = jobs.c[status.value] + by.change[status]
+    if by.last_finished_at is not None:
+        values["last_finished_at"] = _later(jobs.c.last_finished_at, by.last_finished_at)
+    if by.simulated:
+        values["simulated"] = True
+    if by.replayed:
+        values["replayed"] = True
+    return change_job(connection, job_id, **(values | by.more))
+
+
+def _later(column: ColumnElement[float], moment: float) -> ColumnElement[float]:
+    return case((func.coalesce(column, 0.0) < moment, moment), else_=column)
+
+
+def change_job(connection: Connection, job_id: str, **values: Any) -> JobRow:
+    """Updates the job row and raises its `seq`; the caller appends the event of that number."""
+    returned = (jobs.c.seq, jobs.c.status, jobs.c.total, *(jobs.c[status.value] for status in COUNTED))
+    statement = (
+        update(jobs).where(jobs.c.id == job_id).values(seq=jobs.c.seq + 1, **values).returning(*returned)
+    )
+    row = connection.execute(statement).mappings().first()
+    if row is None:
+        raise NotFoundError(f"no job {job_id!r}")
+    counts = {status.value: int(row[status.value]) for status in COUNTED}
+    counts["total"] = int(row["total"])
+    counts["pending"] = counts["total"] - sum(counts[status.value] for status in COUNTED)
+    return JobRow(job_id, int(row["seq"]), JobStatus(row["status"]), counts)
+
+
+def append_event(connection: Connection, row: JobRow, now: float, kind: str, data: dict[str, Any]) -> None:
+    """The event of `row.seq`: `data` with the job's status and counts as they are at that number."""
+    document = json.dumps({**data, "status": row.status.value, "counts": row.counts}, separators=(",", ":"))
+    values = {"job_id": row.job_id, "seq": row.seq, "at": now, "kind": kind, "data_json": document}
+    connection.execute(insert(events).values(values))
+
+
+def change_status(
+    connection: Connection, job_id: str, now: float, told: dict[str, Any], **values: Any
+) -> JobRow:
+    """Changes the job row outside of a group, together with the event that tells of it."""
+    row = change_job(connection, job_id, **values)
+    append_event(connection, row, now, "status", told)
+    return row

@@ -1,0 +1,15 @@
+"""Alembic's environment: migrates over the connection that `run.upgrade` hands in."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from beacon.store.tables import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    transactional_ddl=True,
+    render_as_batch=True,
+)
+context.run_migrations()
