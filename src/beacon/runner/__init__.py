@@ -1,0 +1,1 @@
+"""Turns a job into recorded results: admission, dispatch, attempts, barrier, finalizing."""
