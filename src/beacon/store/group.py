@@ -23,7 +23,7 @@ from beacon.domain.answer import Answer
 from beacon.domain.states import TERMINAL, ExecutionStatus, JobStatus, may_move
 from beacon.errors import NotFoundError
 from beacon.store import ledger
-from beacon.store.ledger import Advance
+from beacon.store.ledger import Advance, JobRow
 from beacon.store.tables import attempts, executions, jobs, results, shards
 
 
@@ -45,11 +45,13 @@ class Start:
 class Finish:
     """How an attempt ended, and the status that its execution takes.
 
-    `answer` is set exactly for `completed`. `kept` is an answer that is no result but is kept as evidence.
+    `attempt_id` is None where the execution ended without a further attempt. `answer` is set exactly for
+    `completed`. `kept` is an answer that is no result but is kept as evidence, as JSON.
     """
 
     execution_id: str
     attempt_id: str | None
+    number: int | None
     shard: int
     status: ExecutionStatus
     attempt_status: str
@@ -74,6 +76,7 @@ class Recorded:
     seq: int
     job_status: JobStatus
     stop_kind: str | None
+    cost_usd: float
     started: frozenset[str]
     moved: frozenset[str]
 
@@ -83,6 +86,7 @@ class _Before:
     ordinal: int
     status: ExecutionStatus
     shard: int
+    attempts: int
 
 
 def record_group(
@@ -92,46 +96,50 @@ def record_group(
 
     Raises NotFoundError for an unknown job.
     """
-    job = connection.execute(
-        select(jobs.c.seq, jobs.c.status, jobs.c.stop_kind).where(jobs.c.id == job_id)
-    ).first()
+    standing = select(jobs.c.seq, jobs.c.status, jobs.c.stop_kind, jobs.c.cost_usd).where(jobs.c.id == job_id)
+    job = connection.execute(standing).first()
     if job is None:
         raise NotFoundError(f"no job {job_id!r}")
     ids = [start.execution_id for start in starts] + [finish.execution_id for finish in finishes]
     before = _states(connection, ids)
     epochs = _epochs(connection, job_id, {start.shard for start in starts})
-    running = job.status == JobStatus.RUNNING and job.stop_kind is None
-    accepted = [
-        start
-        for start in starts
-        if running
-        and epochs[start.shard] == start.epoch
-        and _may(before, start.execution_id, ExecutionStatus.RUNNING)
-    ]
-    ended = [finish for finish in finishes if _may(before, finish.execution_id, finish.status)]
+    sending = job.status == JobStatus.RUNNING and job.stop_kind is None
+    accepted = [start for start in starts if sending and _may_start(start, before, epochs)]
+    ended = [finish for finish in finishes if _may_finish(finish, before)]
     _write_starts(connection, accepted)
     _write_finishes(connection, ended, now)
-    _write_refused(
-        connection, [finish for finish in finishes if not _may(before, finish.execution_id, finish.status)]
-    )
+    _write_refused(connection, [finish for finish in finishes if not _may_finish(finish, before)])
+    started = frozenset(start.attempt_id for start in accepted)
     moved = {start.execution_id: ExecutionStatus.RUNNING for start in accepted}
     moved |= {finish.execution_id: finish.status for finish in ended}
-    seq, status = (
-        _close(connection, job_id, before, moved, ended, now) if moved else (job.seq, JobStatus(job.status))
-    )
-    started = frozenset(start.attempt_id for start in accepted)
-    return Recorded(seq, status, job.stop_kind, started, frozenset(moved))
+    if not moved:
+        return Recorded(job.seq, JobStatus(job.status), job.stop_kind, job.cost_usd, started, frozenset())
+    row = _close(connection, job_id, before, moved, ended, now)
+    return Recorded(row.seq, row.status, job.stop_kind, row.cost_usd, started, frozenset(moved))
 
 
-def _may(before: dict[str, _Before], execution_id: str, after: ExecutionStatus) -> bool:
-    known = before.get(execution_id)
-    return known is not None and may_move(known.status, after)
+def _may_start(start: Start, before: dict[str, _Before], epochs: dict[int, int]) -> bool:
+    known = before.get(start.execution_id)
+    unfenced = epochs.get(start.shard) == start.epoch
+    return known is not None and unfenced and may_move(known.status, ExecutionStatus.RUNNING)
+
+
+def _may_finish(finish: Finish, before: dict[str, _Before]) -> bool:
+    """An answer is taken from whichever attempt has it first; any other end only from the newest attempt."""
+    known = before.get(finish.execution_id)
+    if known is None or not may_move(known.status, finish.status):
+        return False
+    newest = finish.number is None or finish.number == known.attempts
+    return newest or finish.status is ExecutionStatus.COMPLETED
 
 
 def _states(connection: Connection, ids: list[str]) -> dict[str, _Before]:
-    columns = (executions.c.id, executions.c.ordinal, executions.c.status, executions.c.shard)
+    names = ("id", "ordinal", "status", "shard", "attempts")
+    columns = [executions.c[name] for name in names]
     rows = connection.execute(select(*columns).where(executions.c.id.in_(ids)))
-    return {row.id: _Before(row.ordinal, ExecutionStatus(row.status), row.shard) for row in rows}
+    return {
+        row.id: _Before(row.ordinal, ExecutionStatus(row.status), row.shard, row.attempts) for row in rows
+    }
 
 
 def _epochs(connection: Connection, job_id: str, numbers: set[int]) -> dict[int, int]:
@@ -245,8 +253,12 @@ def _write_finishes(connection: Connection, finishes: Sequence[Finish], now: flo
 
 
 def _write_refused(connection: Connection, finishes: Sequence[Finish]) -> None:
-    """Another result was first: the attempt says so, and the recorded outcome stays."""
-    rows = [_attempt_row(finish, "refused") for finish in finishes if finish.attempt_id]
+    """Another outcome was first and stays; the attempt says so, and keeps its answer as evidence."""
+    rows = [
+        _attempt_row(finish, "refused") | ({"b_kept_json": kept(finish.answer)} if finish.answer else {})
+        for finish in finishes
+        if finish.attempt_id
+    ]
     if rows:
         connection.execute(_END_ATTEMPT, rows)
 
@@ -264,6 +276,12 @@ def _attempt_row(finish: Finish, status: str) -> dict[str, object]:
         "b_stages_json": json.dumps(finish.stages_ms) if finish.stages_ms is not None else None,
         "b_kept_json": finish.kept,
     }
+
+
+def kept(answer: Answer) -> str:
+    """An answer that is no result, as it is kept on its attempt."""
+    fields = ("text", "finish_reason", "model_echoed", "region_stated", "upstream")
+    return json.dumps({name: getattr(answer, name) for name in fields}, ensure_ascii=False)
 
 
 def _execution_row(finish: Finish, now: float) -> dict[str, object]:
@@ -312,7 +330,7 @@ def _close(
     moved: dict[str, ExecutionStatus],
     ended: Sequence[Finish],
     now: float,
-) -> tuple[int, JobStatus]:
+) -> JobRow:
     """Parts 2 and 3: counts, `seq`, barrier, event."""
     change: Counter[str] = Counter()
     done_by_shard: Counter[int] = Counter()
@@ -339,4 +357,4 @@ def _close(
     row = ledger.advance(connection, job_id, advance, now)
     moves = [[before[execution_id].ordinal, after.value] for execution_id, after in moved.items()]
     ledger.append_event(connection, row, now, "group", {"moves": moves})
-    return row.seq, row.status
+    return row

@@ -29,6 +29,7 @@ class JobRow:
     seq: int
     status: JobStatus
     counts: dict[str, int]
+    cost_usd: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,13 @@ def _later(column: ColumnElement[float], moment: float) -> ColumnElement[float]:
 
 def change_job(connection: Connection, job_id: str, **values: Any) -> JobRow:
     """Updates the job row and raises its `seq`; the caller appends the event of that number."""
-    returned = (jobs.c.seq, jobs.c.status, jobs.c.total, *(jobs.c[status.value] for status in COUNTED))
+    returned = (
+        jobs.c.seq,
+        jobs.c.status,
+        jobs.c.total,
+        jobs.c.cost_usd,
+        *(jobs.c[status.value] for status in COUNTED),
+    )
     statement = (
         update(jobs).where(jobs.c.id == job_id).values(seq=jobs.c.seq + 1, **values).returning(*returned)
     )
@@ -84,7 +91,7 @@ def change_job(connection: Connection, job_id: str, **values: Any) -> JobRow:
     counts = {status.value: int(row[status.value]) for status in COUNTED}
     counts["total"] = int(row["total"])
     counts["pending"] = counts["total"] - sum(counts[status.value] for status in COUNTED)
-    return JobRow(job_id, int(row["seq"]), JobStatus(row["status"]), counts)
+    return JobRow(job_id, int(row["seq"]), JobStatus(row["status"]), counts, float(row["cost_usd"]))
 
 
 def append_event(connection: Connection, row: JobRow, now: float, kind: str, data: dict[str, Any]) -> None:

@@ -1,0 +1,68 @@
+"""Answers are classified while their job runs, off the hot path, so that finalizing stays short."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from beacon.analysis.classify import AnswerText, classify_batch
+from beacon.domain.clock import Clock
+from beacon.domain.spec import JobSpec
+from beacon.runner.analyst import Analyst
+from beacon.store import labelling
+from beacon.store.database import Database
+from beacon.store.labelling import MACHINE, Label, Unlabelled
+
+BATCH = 500
+PAUSE_S = 0.5
+
+Verdict = tuple[str, float | None, str, str]
+"""label, score, reason, flags joined by commas"""
+
+
+def classify_texts(answers: Sequence[AnswerText]) -> list[Verdict]:
+    """Runs in the analyst process."""
+    return [(c.label, c.score, c.reason, ",".join(sorted(c.flags))) for c in classify_batch(answers)]
+
+
+async def classify_while_running(
+    database: Database, job_id: str, spec: JobSpec, analyst: Analyst, clock: Clock
+) -> None:
+    """Classifies what comes in, until it is cancelled."""
+    while True:
+        if await classify_some(database, job_id, spec, analyst, clock) < BATCH:
+            await asyncio.sleep(PAUSE_S)
+
+
+async def classify_rest(
+    database: Database, job_id: str, spec: JobSpec, analyst: Analyst, clock: Clock
+) -> None:
+    """Classifies every answer that has no label of Beacon's own yet."""
+    while await classify_some(database, job_id, spec, analyst, clock):
+        pass
+
+
+async def classify_some(
+    database: Database, job_id: str, spec: JobSpec, analyst: Analyst, clock: Clock
+) -> int:
+    """Classifies up to `BATCH` answers and returns how many."""
+    found = await database.read(labelling.unlabelled, job_id, BATCH)
+    if found:
+        verdicts = await analyst.ask(classify_texts, [_text(answer, spec) for answer in found])
+        now = clock.wall()
+        given = [
+            Label(answer.execution_id, MACHINE, label, score, reason, flags, now)
+            for answer, (label, score, reason, flags) in zip(found, verdicts, strict=True)
+        ]
+        await database.write(labelling.write, given)
+    return len(found)
+
+
+def _text(answer: Unlabelled, spec: JobSpec) -> AnswerText:
+    return AnswerText(
+        prompt=spec.question(answer.question_id).texts[answer.language],
+        answer=answer.answer,
+        finish_reason=answer.finish_reason,
+        language=answer.language,
+        retracted=answer.retracted,
+    )

@@ -1,0 +1,254 @@
+"""Driving a job: shards into lanes, attempts over the router, everything recorded in groups.
+
+`drive_shard` is the one function that executes work (DESIGN section 4). It hands the shard's open executions to
+the lanes of its region and returns when each is terminal, or when the shard was lost to another runner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from beacon.domain.clock import Clock
+from beacon.domain.failure import Failure, FailureKind
+from beacon.domain.spec import JobSpec
+from beacon.domain.states import ExecutionStatus, JobStatus
+from beacon.router.router import Placement, Router
+from beacon.runner import attempt
+from beacon.runner.lane import Lane
+from beacon.runner.policy import Conclusion, conclude, expired_in_queue
+from beacon.runner.recorder import Recorder
+from beacon.runner.work import ShardUnderWay, Work
+from beacon.store import interventions
+from beacon.store.database import Database
+from beacon.store.executions import OpenExecution, open_in_shard
+from beacon.store.group import Finish, Recorded
+from beacon.store.leases import Shard
+
+
+class Drive:
+    """One job as this runner drives it. Use `async with`; it ends when its lanes and attempts have ended."""
+
+    def __init__(
+        self,
+        job_id: str,
+        spec: JobSpec,
+        *,
+        database: Database,
+        router: Router,
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
+        self.job_id = job_id
+        self.spec = spec
+        self.stop_kind: FailureKind | None = None
+        self.interrupted = False
+        self._ceiling_reached = False
+        self.dry = {region: asyncio.Event() for region in spec.regions}
+        self._database = database
+        self._router = router
+        self._clock = clock
+        self._rng = rng
+        self._recorder = Recorder(database, job_id, clock, self._note)
+        self._lanes = {
+            (model, region): Lane(router, (model, region), self._launch, self.dry[region].set)
+            for model in spec.models
+            for region in spec.regions
+        }
+        self._tasks = asyncio.TaskGroup()
+        self._lane_tasks: list[asyncio.Task[None]] = []
+        self._sending: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Drive:
+        await self._tasks.__aenter__()
+        self._lane_tasks = [self._tasks.create_task(lane.run()) for lane in self._lanes.values()]
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        for task in self._lane_tasks:
+            task.cancel()
+        await self._tasks.__aexit__(*raised)  # type: ignore[arg-type]
+        await self._recorder.flush()
+
+    async def drive_shard(self, shard: Shard) -> bool:
+        """Executes what is open in the shard; False where the shard was lost or the runner stops."""
+        under = ShardUnderWay(shard)
+        while not self.interrupted and not under.lost:
+            found = await self._database.read(open_in_shard, self.job_id, shard.number)
+            if not found:
+                return True
+            works = [self._work(execution, under) for execution in found]
+            under.take(len(works))
+            left_behind = [work for work in works if work.execution.status is ExecutionStatus.RUNNING]
+            await asyncio.gather(*(self._recorder.record(self._taken_over(work)) for work in left_behind))
+            if self.stop_kind is None:
+                self._enqueue(works)
+            else:
+                await self._end_all(works, self.stop_kind)
+            await under.all_settled()
+        return False
+
+    def _work(self, execution: OpenExecution, under: ShardUnderWay) -> Work:
+        """A deadline that began under a runner that stopped does not run on: that time was no provider's."""
+        return Work(execution, under, attempts=execution.attempts, counted=execution.counted)
+
+    def _taken_over(self, work: Work) -> Finish:
+        fails = self.spec.limits.on_unknown == "fail"
+        status = ExecutionStatus.FAILED if fails else ExecutionStatus.RETRYING
+        return attempt.interrupted(work, work.execution.provider, self._clock, status)
+
+    def _enqueue(self, works: list[Work]) -> None:
+        failed_by_takeover = self.spec.limits.on_unknown == "fail"
+        by_cell: dict[tuple[str, str], list[Work]] = {}
+        for work in works:
+            if failed_by_takeover and work.execution.status is ExecutionStatus.RUNNING:
+                work.under.settle_one()
+            else:
+                by_cell.setdefault(work.cell, []).append(work)
+        for cell, queued in by_cell.items():
+            self._lanes[cell].add(queued)
+
+    def _launch(self, work: Work, placement: Placement) -> None:
+        task = self._tasks.create_task(self._execute(work, placement))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def _execute(self, work: Work, placement: Placement) -> None:
+        """Attempts until the execution is terminal, its shard is lost, or the runner stops."""
+        slot: Placement | None = placement
+        try:
+            while slot is not None:
+                try:
+                    conclusion = await self._attempt(work, slot)
+                finally:
+                    slot.release()
+                slot = await self._next_slot(work, conclusion) if conclusion is not None else None
+        except asyncio.CancelledError:
+            # Cancelled only by `stop` and `interrupt`, while no attempt was under way.
+            if self.stop_kind is None and not self.interrupted:
+                raise
+            _swallow_cancellation()
+            if self.stop_kind is not None:
+                await self._end(work, self.stop_kind)
+        finally:
+            work.under.settle_one()
+
+    async def _attempt(self, work: Work, placement: Placement) -> Conclusion | None:
+        """Writes an attempt ahead, sends it, records it. None where nothing more is to be done for this work."""
+        deadline = attempt.set_deadline(work, placement, self.spec, self._clock)
+        provider = placement.provider.name
+        start = attempt.write_ahead(work, placement, deadline, self._clock)
+        if not await self._recorder.record(start):
+            await self._refused(work)
+            return None
+        try:
+            outcome = await placement.send(attempt.inference_of(work, self.spec), deadline)
+        except asyncio.CancelledError:
+            if self.stop_kind is None and not self.interrupted:
+                raise
+            _swallow_cancellation()
+            await self._recorder.record(self._given_up(work, provider))
+            return None
+        placement.release()
+        if isinstance(outcome, Failure):
+            work.counted += int(outcome.counts)
+            work.avoid |= {provider} if outcome.other_provider_only else frozenset()
+        conclusion = conclude(
+            outcome,
+            attempts=work.attempts,
+            counted=work.counted,
+            left_s=deadline.left_s(),
+            limits=self.spec.limits,
+            jitter=self._rng.random(),
+        )
+        work.last_message = conclusion.message
+        moved = await self._recorder.record(
+            attempt.finish_of(work, provider, outcome, conclusion, self._clock)
+        )
+        return conclusion if moved and conclusion.status is ExecutionStatus.RETRYING else None
+
+    async def _next_slot(self, work: Work, conclusion: Conclusion) -> Placement | None:
+        """Pauses, then waits for a slot in the same cell; None where the deadline passed meanwhile."""
+        if self.stop_kind is not None:
+            await self._end(work, self.stop_kind)
+            return None
+        await asyncio.sleep(conclusion.pause_s)
+        assert work.deadline is not None
+        try:
+            async with asyncio.timeout(work.deadline.left_s()):
+                return await self._router.place(*work.cell, avoid=work.avoid)
+        except TimeoutError:
+            failure = expired_in_queue(self.spec.limits, work.attempts, work.last_message)
+            await self._recorder.record(attempt.end_unsent(work, failure, self._clock))
+            return None
+
+    async def _refused(self, work: Work) -> None:
+        """A write-ahead was refused: the job stops, or another runner has taken the shard."""
+        work.attempts -= 1
+        if self.stop_kind is not None:
+            await self._end(work, self.stop_kind)
+        else:
+            work.under.lost = True
+
+    def _given_up(self, work: Work, provider: str) -> Finish:
+        if self.stop_kind is not None:
+            return attempt.end_under_way(work, provider, attempt.stopped(self.stop_kind), self._clock)
+        return attempt.interrupted(work, provider, self._clock, ExecutionStatus.RETRYING)
+
+    async def _end(self, work: Work, kind: FailureKind) -> None:
+        await self._recorder.record(attempt.end_unsent(work, attempt.stopped(kind), self._clock))
+
+    async def _end_all(self, works: list[Work], kind: FailureKind) -> None:
+        async with asyncio.TaskGroup() as ending:
+            for work in works:
+                ending.create_task(self._end(work, kind))
+        for work in works:
+            work.under.settle_one()
+
+    def _note(self, recorded: Recorded) -> None:
+        if recorded.stop_kind is not None and recorded.job_status is JobStatus.RUNNING:
+            self.stop(FailureKind(recorded.stop_kind))
+        ceiling = self.spec.limits.max_cost_usd
+        if ceiling is not None and recorded.cost_usd >= ceiling and not self._ceiling_reached:
+            self._ceiling_reached = True
+            self._tasks.create_task(self.request_stop(FailureKind.COST_CEILING))
+
+    async def request_stop(self, kind: FailureKind) -> None:
+        """Stops the job for every runner."""
+        await self._database.write(interventions.request_stop, self.job_id, kind.value, self._clock.wall())
+        self.stop(kind)
+
+    def stop(self, kind: FailureKind) -> None:
+        """Ends what is open, each with the reason `kind`. At a cost ceiling, what is paid for is waited for."""
+        if self.stop_kind is not None:
+            return
+        self.stop_kind = kind
+        waiting = [work for lane in self._lanes.values() for work in lane.drain()]
+        self._tasks.create_task(self._end_all(waiting, kind))
+        if kind is not FailureKind.COST_CEILING:
+            self._cancel_sending()
+        self._wake()
+
+    def interrupt(self) -> None:
+        """Stops this runner's work on the job; what was under way is owed a further attempt."""
+        self.interrupted = True
+        for lane in self._lanes.values():
+            for work in lane.drain():
+                work.under.settle_one()
+        self._cancel_sending()
+        self._wake()
+
+    def _cancel_sending(self) -> None:
+        for task in self._sending:
+            task.cancel()
+
+    def _wake(self) -> None:
+        for event in self.dry.values():
+            event.set()
+
+
+def _swallow_cancellation() -> None:
+    """The cancellation was ours and is dealt with: the task goes on to record it."""
+    task = asyncio.current_task()
+    assert task is not None
+    task.uncancel()

@@ -1,0 +1,45 @@
+"""Who holds a lease, and whether that process still lives.
+
+A dead owner on this host is known at once; one elsewhere is known by its lease running out.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from pathlib import Path
+
+LEASE_S = 15.0
+"""How long a lease holds without being renewed; a killed process elsewhere is replaced within this time."""
+RENEW_S = 4.0
+
+
+def new_owner() -> str:
+    """This process as an owner: host, process id, the moment the process began, and a random part."""
+    pid = os.getpid()
+    return f"{socket.gethostname()}|{pid}|{_began(pid)}|{secrets.token_hex(4)}"
+
+
+def is_dead(owner: str) -> bool:
+    """True only where it is certain: a process of this host that has ended, or whose id was given to another."""
+    host, pid_text, began, _ = owner.split("|")
+    if host != socket.gethostname():
+        return False
+    pid = int(pid_text)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return began != _began(pid)
+
+
+def _began(pid: int) -> str:
+    """Clock ticks from boot to the process's start, as Linux tells them (proc(5)); empty elsewhere."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    return stat.rpartition(")")[2].split()[19]

@@ -1,0 +1,72 @@
+"""The recorder: collects what a runner has to record of one job, and commits it in groups.
+
+While one group is being committed the next one gathers, so groups grow with the load and nobody waits for a
+timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from beacon.domain.clock import Clock
+from beacon.errors import BeaconError
+from beacon.store.database import Database
+from beacon.store.group import Finish, Recorded, Start, record_group
+
+LARGEST_GROUP = 500
+
+
+class Recorder:
+    """Records starts and finishes of one job. `told` is called with what each group did."""
+
+    def __init__(
+        self, database: Database, job_id: str, clock: Clock, told: Callable[[Recorded], None]
+    ) -> None:
+        self._database = database
+        self._job_id = job_id
+        self._clock = clock
+        self._told = told
+        self._waiting: list[tuple[Start | Finish, asyncio.Future[bool]]] = []
+        self._committing: asyncio.Task[None] | None = None
+
+    async def record(self, item: Start | Finish) -> bool:
+        """Returns once the item is committed: whether the attempt may be sent, or the execution has moved.
+
+        Raises DatabaseError where the group could not be committed.
+        """
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._committing is None:
+            self._committing = asyncio.create_task(self._commit_groups())
+        # Shielded: an item that is handed in is committed even where its giver is cancelled meanwhile.
+        return await asyncio.shield(future)
+
+    async def flush(self) -> None:
+        """Returns when all that was handed in is committed or has failed."""
+        while self._committing is not None:
+            await asyncio.shield(self._committing)
+
+    async def _commit_groups(self) -> None:
+        while self._waiting:
+            group, self._waiting = self._waiting[:LARGEST_GROUP], self._waiting[LARGEST_GROUP:]
+            try:
+                await self._commit(group)
+            except BeaconError as error:
+                for _, future in group:
+                    if not future.cancelled():
+                        future.set_exception(error)
+                        # Read here once, so that an item nobody waits for any more is no complaint at exit.
+                        future.exception()
+        self._committing = None
+
+    async def _commit(self, group: list[tuple[Start | Finish, asyncio.Future[bool]]]) -> None:
+        starts = [item for item, _ in group if isinstance(item, Start)]
+        finishes = [item for item, _ in group if isinstance(item, Finish)]
+        now = self._clock.wall()
+        recorded = await self._database.write(record_group, self._job_id, starts, finishes, now)
+        self._told(recorded)
+        for item, future in group:
+            if not future.cancelled():
+                moved = item.attempt_id in recorded.started if isinstance(item, Start) else None
+                future.set_result(item.execution_id in recorded.moved if moved is None else moved)

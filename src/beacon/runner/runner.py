@@ -1,0 +1,218 @@
+"""The embedded runner: one process that takes shards under leases, drives them, and finalizes jobs.
+
+Any number of them may share a database; leases and epochs decide who drives what.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from beacon.domain.clock import Clock
+from beacon.domain.failure import FailureKind
+from beacon.domain.spec import JobSpec
+from beacon.domain.states import JobStatus
+from beacon.errors import BeaconError
+from beacon.router.router import Router
+from beacon.runner.admission import admit
+from beacon.runner.analyst import Analyst
+from beacon.runner.classification import classify_while_running
+from beacon.runner.drive import Drive
+from beacon.runner.finalize import finalize
+from beacon.runner.owner import LEASE_S, RENEW_S, is_dead, new_owner
+from beacon.store import jobs, leases
+from beacon.store.database import Database
+from beacon.store.jobs import Job
+from beacon.store.leases import Shard
+
+WATCH_S = 0.25
+"""How often a running job is looked at for a stop that another process asked for, and for its own limits."""
+IDLE_S = 0.5
+"""How often a runner looks for work that another process made or left behind."""
+SHARDS_AT_ONCE = 64
+"""Per region and job: bounds what is held in memory while slow cells lag behind fast ones."""
+
+
+class Runner:
+    """Drives jobs of one database over one router. Open it with `async with`; `stop` interrupts it cleanly."""
+
+    def __init__(
+        self,
+        database: Database,
+        router: Router,
+        clock: Clock,
+        *,
+        analyst: Analyst,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.database = database
+        self.router = router
+        self.clock = clock
+        self.owner = new_owner()
+        self.stopping = False
+        self._analyst = analyst
+        self._rng = rng or random.Random()
+        self._drives: dict[str, Drive] = {}
+        self._renewing: asyncio.Task[None] | None = None
+        self._stopped = asyncio.Event()
+
+    async def __aenter__(self) -> Runner:
+        self._renewing = asyncio.create_task(self._renew_leases())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.stop()
+        if self._renewing is not None:
+            self._renewing.cancel()
+            await asyncio.wait([self._renewing])
+        await self.database.write(leases.release_all, self.owner)
+
+    def stop(self) -> None:
+        """Sends nothing more and gives up what is under way; every job stays resumable."""
+        self.stopping = True
+        self._stopped.set()
+        for drive in self._drives.values():
+            drive.interrupt()
+
+    async def serve(self) -> None:
+        """Takes up every unfinished job of the database, until stopped."""
+        under_way: dict[str, asyncio.Task[None]] = {}
+        async with asyncio.TaskGroup() as tasks:
+            while not self.stopping:
+                for job in await self.database.read(jobs.unfinished):
+                    if job.id not in under_way or under_way[job.id].done():
+                        under_way[job.id] = tasks.create_task(self.drive(job.id))
+                await self._pause(IDLE_S)
+
+    async def drive(self, job_id: str) -> None:
+        """Brings one job as far as it can: to its end, or until this runner is stopped.
+
+        Returns too where the rest is in the hands of another living runner that ended it. Raises DatabaseError
+        and other BeaconErrors that make going on impossible; the job stays resumable.
+        """
+        await admit(self.database, job_id, self.clock)
+        await self.database.write(jobs.begin, job_id, self.clock.wall())
+        spec = await self.database.read(jobs.spec_of, job_id)
+        while not self.stopping:
+            job = await self.database.read(jobs.get, job_id)
+            if job.over:
+                return
+            if job.status is JobStatus.RUNNING:
+                await self._run(job, spec)
+                job = await self.database.read(jobs.get, job_id)
+            if job.status is JobStatus.FINALIZING and await self._take_finalizing(job_id):
+                await finalize(self.database, job_id, spec, self._analyst, self.clock)
+            elif not job.over:
+                await self._pause(IDLE_S)
+
+    async def _run(self, job: Job, spec: JobSpec) -> None:
+        """Drives every shard that can be had."""
+        try:
+            async with Drive(
+                job.id, spec, database=self.database, router=self.router, clock=self.clock, rng=self._rng
+            ) as drive:
+                self._drives[job.id] = drive
+                if job.stop_kind is not None:
+                    drive.stop(FailureKind(job.stop_kind))
+                watching = asyncio.create_task(self._watch(drive))
+                classifying = asyncio.create_task(
+                    classify_while_running(self.database, job.id, spec, self._analyst, self.clock)
+                )
+                try:
+                    await asyncio.gather(*(self._drive_region(drive, region) for region in spec.regions))
+                finally:
+                    await _end(watching)
+                    await _end(classifying)
+        except* BeaconError as group:
+            raise _first(group) from None
+        finally:
+            self._drives.pop(job.id, None)
+
+    async def _drive_region(self, drive: Drive, region: str) -> None:
+        """Takes the region's shards one by one, the next as soon as one of its models has nothing left to send."""
+        under_way: set[asyncio.Task[None]] = set()
+        try:
+            while not drive.interrupted:
+                drive.dry[region].clear()
+                shard = await self._take_shard(drive.job_id, region)
+                if shard is None:
+                    break
+                under_way.add(asyncio.create_task(self._drive_shard(drive, shard)))
+                await self._until_dry(drive, region, under_way)
+            await asyncio.gather(*under_way)
+        finally:
+            for task in under_way:
+                task.cancel()
+
+    async def _until_dry(self, drive: Drive, region: str, under_way: set[asyncio.Task[None]]) -> None:
+        dry = asyncio.create_task(drive.dry[region].wait())
+        try:
+            while not dry.done() or len(under_way) >= SHARDS_AT_ONCE:
+                waiting_for = under_way if len(under_way) >= SHARDS_AT_ONCE else {dry, *under_way}
+                done, _ = await asyncio.wait(waiting_for, return_when=asyncio.FIRST_COMPLETED)
+                for task in done & under_way:
+                    under_way.discard(task)
+                    task.result()
+                if done - {dry}:
+                    return
+        finally:
+            dry.cancel()
+
+    async def _drive_shard(self, drive: Drive, shard: Shard) -> None:
+        await drive.drive_shard(shard)
+        await self.database.write(leases.release_shard, shard, self.owner)
+
+    async def _take_shard(self, job_id: str, region: str) -> Shard | None:
+        now = self.clock.wall()
+        dead = await self._dead_owners()
+        return await self.database.write(
+            leases.take_shard, job_id, region, self.owner, now, now + LEASE_S, dead
+        )
+
+    async def _take_finalizing(self, job_id: str) -> bool:
+        now = self.clock.wall()
+        dead = await self._dead_owners()
+        return await self.database.write(leases.take_finalizing, job_id, self.owner, now, now + LEASE_S, dead)
+
+    async def _dead_owners(self) -> list[str]:
+        return [owner for owner in await self.database.read(leases.owners) if is_dead(owner)]
+
+    async def _watch(self, drive: Drive) -> None:
+        """Notices a stop that another process asked for, and the job's own deadline."""
+        limit = drive.spec.limits.job_deadline
+        while drive.stop_kind is None:
+            await asyncio.sleep(WATCH_S)
+            job = await self.database.read(jobs.get, drive.job_id)
+            if job.stop_kind is not None:
+                drive.stop(FailureKind(job.stop_kind))
+            elif (
+                limit is not None
+                and job.started_at is not None
+                and self.clock.wall() > job.started_at + limit
+            ):
+                await drive.request_stop(FailureKind.JOB_DEADLINE)
+
+    async def _renew_leases(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_S)
+            await self.database.write(leases.renew, self.owner, self.clock.wall() + LEASE_S)
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._stopped.wait(), seconds)
+        except TimeoutError:
+            return
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """Ends a helper task; what it failed with, if it did, is raised here."""
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.result()
+
+
+def _first(group: BaseExceptionGroup[BeaconError]) -> BeaconError:
+    for error in group.exceptions:
+        return _first(error) if isinstance(error, BaseExceptionGroup) else error
+    raise AssertionError("an exception group is never empty")
