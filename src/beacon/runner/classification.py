@@ -34,17 +34,13 @@ async def classify_while_running(
             await asyncio.sleep(PAUSE_S)
 
 
-async def classify_rest(
-    database: Database, job_id: str, spec: JobSpec, analyst: Analyst, clock: Clock
-) -> None:
+async def classify_rest(database: Database, job_id: str, spec: JobSpec, analyst: Analyst, clock: Clock) -> None:
     """Classifies every answer that has no label of Beacon's own yet."""
     while await classify_some(database, job_id, spec, analyst, clock):
         pass
 
 
-async def classify_some(
-    database: Database, job_id: str, spec: JobSpec, analyst: Analyst, clock: Clock
-) -> int:
+async def classify_some(database: Database, job_id: str, spec: JobSpec, analyst: Analyst, clock: Clock) -> int:
     """Classifies up to `BATCH` answers and returns how many."""
     found = await database.read(labelling.unlabelled, job_id, BATCH)
     if found:

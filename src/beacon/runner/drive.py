@@ -162,9 +162,7 @@ class Drive:
             jitter=self._rng.random(),
         )
         work.last_message = conclusion.message
-        moved = await self._recorder.record(
-            attempt.finish_of(work, provider, outcome, conclusion, self._clock)
-        )
+        moved = await self._recorder.record(attempt.finish_of(work, provider, outcome, conclusion, self._clock))
         return conclusion if moved and conclusion.status is ExecutionStatus.RETRYING else None
 
     async def _next_slot(self, work: Work, conclusion: Conclusion) -> Placement | None:

@@ -33,9 +33,7 @@ def read_file(path: Path) -> str:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InputError(
-            f"cannot read {path}: {error.strerror}", where=str(path), todo="check the path"
-        ) from error
+        raise InputError(f"cannot read {path}: {error.strerror}", where=str(path), todo="check the path") from error
     return decode(content, str(path))
 
 

@@ -59,11 +59,7 @@ def pause_before(attempts: int, retry_after_s: float | None, jitter: float) -> f
 
 
 def _all_failed(failure: Failure, attempts: int) -> str:
-    return (
-        failure.message
-        if attempts == 1
-        else f"All {attempts} attempts failed, the last so: {failure.message}"
-    )
+    return failure.message if attempts == 1 else f"All {attempts} attempts failed, the last so: {failure.message}"
 
 
 def _no_time(failure: Failure, attempts: int, pause_s: float, left_s: float) -> str:

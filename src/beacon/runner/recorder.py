@@ -20,9 +20,7 @@ LARGEST_GROUP = 500
 class Recorder:
     """Records starts and finishes of one job. `told` is called with what each group did."""
 
-    def __init__(
-        self, database: Database, job_id: str, clock: Clock, told: Callable[[Recorded], None]
-    ) -> None:
+    def __init__(self, database: Database, job_id: str, clock: Clock, told: Callable[[Recorded], None]) -> None:
         self._database = database
         self._job_id = job_id
         self._clock = clock

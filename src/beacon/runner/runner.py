@@ -165,9 +165,7 @@ class Runner:
     async def _take_shard(self, job_id: str, region: str) -> Shard | None:
         now = self.clock.wall()
         dead = await self._dead_owners()
-        return await self.database.write(
-            leases.take_shard, job_id, region, self.owner, now, now + LEASE_S, dead
-        )
+        return await self.database.write(leases.take_shard, job_id, region, self.owner, now, now + LEASE_S, dead)
 
     async def _take_finalizing(self, job_id: str) -> bool:
         now = self.clock.wall()
@@ -185,11 +183,7 @@ class Runner:
             job = await self.database.read(jobs.get, drive.job_id)
             if job.stop_kind is not None:
                 drive.stop(FailureKind(job.stop_kind))
-            elif (
-                limit is not None
-                and job.started_at is not None
-                and self.clock.wall() > job.started_at + limit
-            ):
+            elif limit is not None and job.started_at is not None and self.clock.wall() > job.started_at + limit:
                 await drive.request_stop(FailureKind.JOB_DEADLINE)
 
     async def _renew_leases(self) -> None:

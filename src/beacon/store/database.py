@@ -35,15 +35,11 @@ class Database(Protocol):
     @property
     def url(self) -> str: ...
 
-    async def write(
-        self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    async def write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs `function` in one transaction that is committed when this returns."""
         ...
 
-    async def read(
-        self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    async def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs `function` over one consistent snapshot."""
         ...
 
@@ -104,28 +100,16 @@ class SqliteDatabase:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             todo = "set BEACON_DATABASE_URL to a place that can be written"
-            raise DatabaseError(
-                f"the folder cannot be made: {error.strerror}", where=self.url, todo=todo
-            ) from error
+            raise DatabaseError(f"the folder cannot be made: {error.strerror}", where=self.url, todo=todo) from error
         bring_up_to_date(self._write_engine)
 
-    async def write(
-        self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        return await self._run(
-            self._writer, lambda: self._transact(self._write_engine, function, args, kwargs)
-        )
+    async def write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._run(self._writer, lambda: self._transact(self._write_engine, function, args, kwargs))
 
-    async def read(
-        self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        return await self._run(
-            self._readers, lambda: self._transact(self._read_engine, function, args, kwargs)
-        )
+    async def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._run(self._readers, lambda: self._transact(self._read_engine, function, args, kwargs))
 
-    def _transact(
-        self, engine: Engine, function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> T:
+    def _transact(self, engine: Engine, function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
         connection: Connection | None = getattr(self._local, "connection", None)
         if connection is None or connection.closed:
             connection = self._local.connection = engine.connect()

@@ -137,17 +137,13 @@ def _states(connection: Connection, ids: list[str]) -> dict[str, _Before]:
     names = ("id", "ordinal", "status", "shard", "attempts")
     columns = [executions.c[name] for name in names]
     rows = connection.execute(select(*columns).where(executions.c.id.in_(ids)))
-    return {
-        row.id: _Before(row.ordinal, ExecutionStatus(row.status), row.shard, row.attempts) for row in rows
-    }
+    return {row.id: _Before(row.ordinal, ExecutionStatus(row.status), row.shard, row.attempts) for row in rows}
 
 
 def _epochs(connection: Connection, job_id: str, numbers: set[int]) -> dict[int, int]:
     if not numbers:
         return {}
-    query = select(shards.c.number, shards.c.epoch).where(
-        shards.c.job_id == job_id, shards.c.number.in_(numbers)
-    )
+    query = select(shards.c.number, shards.c.epoch).where(shards.c.job_id == job_id, shards.c.number.in_(numbers))
     return {row.number: row.epoch for row in connection.execute(query)}
 
 

@@ -39,9 +39,7 @@ class Reopened:
     generation: int
 
 
-def reopen(
-    connection: Connection, job_id: str, chosen: Filter, now: float, ids: Sequence[str] = ()
-) -> Reopened:
+def reopen(connection: Connection, job_id: str, chosen: Filter, now: float, ids: Sequence[str] = ()) -> Reopened:
     """Unsuccessful executions -> retrying: all of them, those of a kind, or those with the given ids.
 
     A job that was over runs again as its next generation; one that runs is joined. Raises NotFoundError, and

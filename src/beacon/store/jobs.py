@@ -190,9 +190,7 @@ def resolve_id(connection: Connection, prefix: str) -> str:
     if not prefix:
         raise NotFoundError("no job is named")
     escaped = prefix.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
-    found = connection.scalars(
-        select(jobs.c.id).where(jobs.c.id.like(f"{escaped}%", escape="\\")).limit(2)
-    ).all()
+    found = connection.scalars(select(jobs.c.id).where(jobs.c.id.like(f"{escaped}%", escape="\\")).limit(2)).all()
     if prefix in found:
         return prefix
     if len(found) == 1:

@@ -82,9 +82,7 @@ def release_shard(connection: Connection, shard: Shard, owner: str) -> None:
 
 def release_all(connection: Connection, owner: str) -> None:
     connection.execute(update(shards).where(shards.c.owner == owner).values(owner=None, lease_until=None))
-    connection.execute(
-        update(jobs).where(jobs.c.finalizer == owner).values(finalizer=None, finalizer_until=None)
-    )
+    connection.execute(update(jobs).where(jobs.c.finalizer == owner).values(finalizer=None, finalizer_until=None))
 
 
 def take_finalizing(

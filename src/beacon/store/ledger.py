@@ -82,9 +82,7 @@ def change_job(connection: Connection, job_id: str, **values: Any) -> JobRow:
         jobs.c.cost_usd,
         *(jobs.c[status.value] for status in COUNTED),
     )
-    statement = (
-        update(jobs).where(jobs.c.id == job_id).values(seq=jobs.c.seq + 1, **values).returning(*returned)
-    )
+    statement = update(jobs).where(jobs.c.id == job_id).values(seq=jobs.c.seq + 1, **values).returning(*returned)
     row = connection.execute(statement).mappings().first()
     if row is None:
         raise NotFoundError(f"no job {job_id!r}")
@@ -101,9 +99,7 @@ def append_event(connection: Connection, row: JobRow, now: float, kind: str, dat
     connection.execute(insert(events).values(values))
 
 
-def change_status(
-    connection: Connection, job_id: str, now: float, told: dict[str, Any], **values: Any
-) -> JobRow:
+def change_status(connection: Connection, job_id: str, now: float, told: dict[str, Any], **values: Any) -> JobRow:
     """Changes the job row outside of a group, together with the event that tells of it."""
     row = change_job(connection, job_id, **values)
     append_event(connection, row, now, "status", told)

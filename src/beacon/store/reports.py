@@ -32,9 +32,7 @@ def add_report(connection: Connection, job_id: str, method: str, document: dict[
 
 def latest_report(connection: Connection, job_id: str, version: int | None = None) -> dict[str, Any]:
     """The newest report, or the one of `version`; raises NotFoundError."""
-    query = (
-        select(reports.c.document_json).where(reports.c.job_id == job_id).order_by(reports.c.version.desc())
-    )
+    query = select(reports.c.document_json).where(reports.c.job_id == job_id).order_by(reports.c.version.desc())
     if version is not None:
         query = query.where(reports.c.version == version)
     text = connection.scalar(query.limit(1))
@@ -55,9 +53,7 @@ def add_receipts(connection: Connection, generation: int, documents: Sequence[tu
         connection.execute(insert(receipts), rows)
 
 
-def add_seal(
-    connection: Connection, job_id: str, generation: int, document: dict[str, Any], now: float
-) -> None:
+def add_seal(connection: Connection, job_id: str, generation: int, document: dict[str, Any], now: float) -> None:
     values = {
         "job_id": job_id,
         "generation": generation,
@@ -94,6 +90,4 @@ def fail_job(connection: Connection, job_id: str, error: str, now: float) -> Non
     told = {"what": "failed", "error": error}
     cleared = {"finalizer": None, "finalizer_until": None, "finalize_step": None}
     status = JobStatus.FAILED.value
-    ledger.change_status(
-        connection, job_id, now, told, status=status, error=error, completed_at=now, **cleared
-    )
+    ledger.change_status(connection, job_id, now, told, status=status, error=error, completed_at=now, **cleared)

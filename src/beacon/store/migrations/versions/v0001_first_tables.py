@@ -99,9 +99,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_shards_job_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job_id", "number", name=op.f("pk_shards")),
     )
-    op.create_index(
-        op.f("ix_shards_job_id_region_number"), "shards", ["job_id", "region", "number"], unique=False
-    )
+    op.create_index(op.f("ix_shards_job_id_region_number"), "shards", ["job_id", "region", "number"], unique=False)
     op.create_table(
         "executions",
         sa.Column("id", sa.Text(), nullable=False),
@@ -131,9 +129,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["job_id", "shard"], ["shards.job_id", "shards.number"], name=op.f("fk_executions_job_id_shard")
         ),
-        sa.ForeignKeyConstraint(
-            ["job_id"], ["jobs.id"], name=op.f("fk_executions_job_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_executions_job_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_executions")),
         sqlite_with_rowid=False,
     )
@@ -165,9 +161,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_attempts")),
         sqlite_with_rowid=False,
     )
-    op.create_index(
-        op.f("ix_attempts_execution_id_number"), "attempts", ["execution_id", "number"], unique=True
-    )
+    op.create_index(op.f("ix_attempts_execution_id_number"), "attempts", ["execution_id", "number"], unique=True)
     op.create_table(
         "labels",
         sa.Column("execution_id", sa.Text(), nullable=False),
