@@ -99,6 +99,7 @@ shards = Table(
     Column("owner", Text),
     Column("lease_until", Double),
     Index(None, "job_id", "region", "number"),
+    Index(None, "owner"),
 )
 
 executions = Table(

@@ -100,6 +100,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("job_id", "number", name=op.f("pk_shards")),
     )
     op.create_index(op.f("ix_shards_job_id_region_number"), "shards", ["job_id", "region", "number"], unique=False)
+    op.create_index(op.f("ix_shards_owner"), "shards", ["owner"], unique=False)
     op.create_table(
         "executions",
         sa.Column("id", sa.Text(), nullable=False),

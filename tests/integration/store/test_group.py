@@ -1,0 +1,196 @@
+"""The group commit: one result each, a strict barrier, events without gaps."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from beacon.domain.answer import Answer
+from beacon.domain.clock import SystemClock
+from beacon.domain.fleet import Fleet
+from beacon.domain.states import ExecutionStatus, JobStatus
+from beacon.runner.admission import admit, submit
+from beacon.store import events, executions, jobs, leases
+from beacon.store.group import Finish, Start, record_group
+
+FLEET = Fleet.model_validate(
+    {
+        "providers": [
+            {"name": "p", "region": "us", "transport": "openai", "url": "http://127.0.0.1:1", "models": ["alpha"]}
+        ]
+    }
+)
+CLOCK = SystemClock()
+
+
+def answer(text: str = "An answer.", cost: float | None = 0.5) -> Answer:
+    return Answer(
+        text=text, finish_reason="stop", provider="p", model_echoed="alpha", region_stated=None,
+        region_evidence="declared", upstream=None, input_tokens=3, output_tokens=5, cost_usd=cost, simulated=True,
+        replayed=False, started_at=100.0, first_token_at=100.5, finished_at=101.0, duration_ms=1000.0,
+    )  # fmt: skip
+
+
+async def submitted_job(database, spec) -> tuple[str, list[leases.Shard]]:
+    job_id, _ = await submit(database, spec, FLEET, CLOCK)
+    return await _begin(database, spec, job_id)
+
+
+async def _begin(database, spec, job_id) -> tuple[str, list[leases.Shard]]:
+    await admit(database, job_id, CLOCK)
+    await database.write(jobs.begin, job_id, 2.0)
+    shards = []
+    for region in spec.regions:
+        while shard := await database.write(leases.take_shard, job_id, region, "me", 3.0, 99.0):
+            shards.append(shard)
+    return job_id, shards
+
+
+async def open_works(database, job_id, shards):
+    return [
+        (shard, execution)
+        for shard in shards
+        for execution in await database.read(executions.open_in_shard, job_id, shard.number)
+    ]
+
+
+def start(shard, execution, number=1, epoch=None) -> Start:
+    return Start(execution.id, f"{execution.id}.{number}", number, shard.number, epoch or shard.epoch, "p", 4.0, 304.0)
+
+
+def finish(shard, execution, status=ExecutionStatus.COMPLETED, number=1, **fields) -> Finish:
+    given = {"attempt_status": "answered"}
+    given |= {"answer": answer()} if status is ExecutionStatus.COMPLETED else {"kind": "provider_error", "error": "no"}
+    return Finish(
+        execution.id, f"{execution.id}.{number}", number, shard.number, status, finished_at=101.0,
+        **(given | fields),
+    )  # fmt: skip
+
+
+async def test_the_last_terminal_execution_closes_the_job_and_none_before(database, spec):
+    job_id, shards = await submitted_job(database, spec)
+    works = await open_works(database, job_id, shards)
+    assert len(works) == 16
+    await database.write(record_group, job_id, [start(*work) for work in works], [], 5.0)
+    for number, work in enumerate(works, start=1):
+        recorded = await database.write(record_group, job_id, [], [finish(*work)], 6.0 + number)
+        expected = JobStatus.FINALIZING if number == 16 else JobStatus.RUNNING
+        assert recorded.job_status is expected
+    job = await database.read(jobs.get, job_id)
+    assert (job.done, job.counts["completed"], job.counts["running"]) == (16, 16, 0)
+    assert job.finalizing_at == 22.0
+    assert job.simulated
+
+
+async def test_events_have_no_gaps_and_carry_the_counts_of_their_number(database, spec):
+    job_id, shards = await submitted_job(database, spec)
+    works = await open_works(database, job_id, shards)
+    await database.write(record_group, job_id, [start(*work) for work in works], [], 5.0)
+    for work in works:
+        await database.write(record_group, job_id, [], [finish(*work)], 6.0)
+    told = await database.read(events.after, job_id, 0)
+    assert [event.seq for event in told] == list(range(1, len(told) + 1))
+    completed = [event.data["counts"]["completed"] for event in told if event.kind == "group"]
+    assert completed == list(range(17))
+    assert told[-1].data["status"] == "finalizing"
+
+
+async def test_the_first_answer_wins_and_the_second_is_kept_as_evidence(database, spec):
+    job_id, shards = await submitted_job(database, spec)
+    work = (await open_works(database, job_id, shards))[0]
+    await database.write(record_group, job_id, [start(*work)], [], 5.0)
+    await database.write(record_group, job_id, [], [finish(*work)], 6.0)
+    before = await database.read(jobs.get, job_id)
+    again = finish(*work, answer=answer("Another answer."))
+    recorded = await database.write(record_group, job_id, [], [again], 7.0)
+    assert recorded.moved == frozenset()
+    assert (await database.read(jobs.get, job_id)) == before
+    shown = await database.read(executions.get, work[1].id)
+    assert shown["answer"] == "An answer."
+    tried = await database.read(executions.attempts_of, work[1].id)
+    assert tried[0]["status"] == "refused"
+    assert "Another answer." in tried[0]["kept_json"]
+
+
+async def test_a_write_ahead_under_an_old_epoch_is_refused(database, spec):
+    job_id, shards = await submitted_job(database, spec)
+    work = (await open_works(database, job_id, shards))[0]
+    taken = await database.write(leases.take_shard, job_id, work[0].region, "other", 100.0, 200.0)
+    assert taken is not None
+    assert taken.epoch == work[0].epoch + 1
+    recorded = await database.write(record_group, job_id, [start(*work)], [], 5.0)
+    assert recorded.started == frozenset()
+    assert await database.read(executions.attempts_of, work[1].id) == []
+
+
+async def test_a_failure_of_an_old_attempt_does_not_end_the_new_one(database, spec):
+    """A runner that was stopped and woke up reports a failure, while its successor tries again."""
+    job_id, shards = await submitted_job(database, spec)
+    work = (await open_works(database, job_id, shards))[0]
+    await database.write(record_group, job_id, [start(*work)], [], 5.0)
+    interrupted = finish(*work, status=ExecutionStatus.RETRYING, attempt_status="interrupted")
+    await database.write(record_group, job_id, [], [interrupted], 6.0)
+    await database.write(record_group, job_id, [start(*work, number=2)], [], 7.0)
+    late = finish(*work, status=ExecutionStatus.FAILED)
+    recorded = await database.write(record_group, job_id, [], [late], 8.0)
+    assert recorded.moved == frozenset()
+    assert (await database.read(executions.get, work[1].id))["status"] == "running"
+
+
+async def test_an_answer_of_an_old_attempt_is_taken(database, spec):
+    job_id, shards = await submitted_job(database, spec)
+    work = (await open_works(database, job_id, shards))[0]
+    await database.write(record_group, job_id, [start(*work)], [], 5.0)
+    interrupted = finish(*work, status=ExecutionStatus.RETRYING, attempt_status="interrupted")
+    await database.write(record_group, job_id, [], [interrupted], 6.0)
+    await database.write(record_group, job_id, [start(*work, number=2)], [], 7.0)
+    await database.write(record_group, job_id, [], [finish(*work, number=1)], 8.0)
+    shown = await database.read(executions.get, work[1].id)
+    assert (shown["status"], shown["answer"]) == ("completed", "An answer.")
+
+
+async def test_unknown_cost_is_counted_and_never_added_as_zero_silently(database, spec):
+    job_id, shards = await submitted_job(database, spec)
+    works = (await open_works(database, job_id, shards))[:2]
+    await database.write(record_group, job_id, [start(*work) for work in works], [], 5.0)
+    ends = [finish(*works[0]), finish(*works[1], answer=answer(cost=None))]
+    await database.write(record_group, job_id, [], ends, 6.0)
+    job = await database.read(jobs.get, job_id)
+    assert (job.cost_usd, job.cost_unknown) == (0.5, 1)
+
+
+async def test_nothing_starts_once_a_stop_is_requested(database, spec):
+    from beacon.store.interventions import request_stop
+
+    job_id, shards = await submitted_job(database, spec)
+    work = (await open_works(database, job_id, shards))[0]
+    assert await database.write(request_stop, job_id, "cancelled", 5.0)
+    recorded = await database.write(record_group, job_id, [start(*work)], [], 6.0)
+    assert recorded.started == frozenset()
+    assert recorded.stop_kind == "cancelled"
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_concurrent_groups_of_random_sizes_close_the_job_once(database, spec, seed):
+    job_id, shards = await submitted_job(database, spec)
+    works = await open_works(database, job_id, shards)
+    rng = random.Random(seed)
+    rng.shuffle(works)
+    await database.write(record_group, job_id, [start(*work) for work in works], [], 5.0)
+    groups, rest = [], works
+    while rest:
+        size = rng.randint(1, 5)
+        groups.append(rest[:size])
+        rest = rest[size:]
+    statuses = [ExecutionStatus.COMPLETED, ExecutionStatus.FAILED, ExecutionStatus.TIMED_OUT]
+    done = await asyncio.gather(
+        *(
+            database.write(record_group, job_id, [], [finish(*w, status=rng.choice(statuses)) for w in group], 6.0)
+            for group in groups
+        )
+    )
+    assert [recorded.job_status for recorded in done].count(JobStatus.FINALIZING) == 1
+    told = await database.read(events.after, job_id, 0)
+    assert sum(event.data["status"] == "finalizing" for event in told) == 1
