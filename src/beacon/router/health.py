@@ -8,7 +8,7 @@ from beacon.domain.answer import Answer, Outcome
 
 KNOWN_WARM_S = 60.0
 """How long a success proves an idle provider warm. By default serverless platforms stop idle containers after
-a minute at the earliest; from then on nothing is known. This is no time-out: no request ends because of it."""
+a minute at the earliest; from then on nothing is known. It is no time-out: it ends no request."""
 
 
 class ProviderState(StrEnum):

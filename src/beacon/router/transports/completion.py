@@ -236,4 +236,4 @@ def stated_message(error: Any) -> str:
         error = next((error[field] for field in _MESSAGE_FIELDS if error.get(field)), None)
     if isinstance(error, str):
         return error
-    return "" if error is None else json.dumps(error)
+    return "" if error is None else str(json.dumps(error))
