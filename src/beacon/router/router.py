@@ -1,0 +1,191 @@
+"""The router as a library: a slot at a provider of exactly one (model, region), and one call over it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from beacon.domain.answer import Inference, Outcome
+from beacon.domain.clock import Clock, SystemClock
+from beacon.domain.deadline import Deadline
+from beacon.domain.failure import Failure, Stage
+from beacon.domain.fleet import Fleet, Provider
+from beacon.domain.names import suggest
+from beacon.errors import DocumentError, InputError
+from beacon.router import failures
+from beacon.router.credentials import read_key
+from beacon.router.health import Health
+from beacon.router.lane import Lane, ProviderSnapshot
+from beacon.router.limits import Slots, wait_for_slot
+from beacon.router.selection import choose
+from beacon.router.transports.base import Call, Transport
+from beacon.router.transports.openai import OpenAITransport
+from beacon.router.transports.replay import Recordings, ReplayTransport
+
+
+class Router:
+    """Providers by cell, with their limits and health; open it with `async with`.
+
+    `base` is the directory of the fleet file, where relative replay and key files are looked up. All that
+    can be wrong with them is found here: raises DocumentError with a fault for each provider that cannot be
+    used.
+    """
+
+    def __init__(
+        self, fleet: Fleet, *, base: Path, environ: Mapping[str, str], clock: Clock | None = None
+    ) -> None:
+        self._clock: Clock = clock or SystemClock()
+        self._recordings = Recordings(base)
+        self._lanes = self._build_lanes(fleet, base, environ)
+        self._cells: dict[tuple[str, str], list[Lane]] = {}
+        for lane in self._lanes:
+            for model in lane.provider.models:
+                self._cells.setdefault((model, lane.provider.region), []).append(lane)
+
+    def _build_lanes(self, fleet: Fleet, base: Path, environ: Mapping[str, str]) -> list[Lane]:
+        lanes: list[Lane] = []
+        faults: list[InputError] = []
+        for provider in fleet.providers:
+            try:
+                transport = self._build_transport(provider, base, environ)
+            except InputError as fault:
+                faults.append(fault)
+                continue
+            slots = Slots(provider.concurrency, self._clock)
+            lanes.append(Lane(provider, transport, slots, Health(provider.cold_start), self._clock))
+        if faults:
+            raise DocumentError("the fleet", faults)
+        return lanes
+
+    def _build_transport(self, provider: Provider, base: Path, environ: Mapping[str, str]) -> Transport:
+        match provider.transport:
+            case "openai":
+                return OpenAITransport(provider, read_key(provider, base, environ), self._clock)
+            case "replay":
+                return ReplayTransport(provider, self._recordings, self._clock)
+            case other:
+                raise InputError(
+                    f"transport {other!r} is not built into this version",
+                    where=f"provider {provider.name}",
+                    todo="use openai or replay",
+                )
+
+    async def __aenter__(self) -> Router:
+        for lane in self._lanes:
+            await lane.transport.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for lane in self._lanes:
+            lane.slots.close()
+            await lane.transport.close()
+
+    async def place(self, model: str, region: str, *, avoid: frozenset[str] = frozenset()) -> Placement:
+        """Waits, first come first served, for a slot at a provider of exactly this model and region.
+
+        Providers named in `avoid` are left out if the cell has another. Raises InputError if no provider
+        serves the cell; a provider of another model or region is never taken instead.
+        """
+        lanes = self._cell(model, region)
+        if avoid:
+            lanes = [lane for lane in lanes if lane.provider.name not in avoid] or lanes
+        lane = choose(lanes)
+        if lane is not None:
+            lane.slots.take()
+            return Placement(lane, model, 0.0)
+        since = self._clock.monotonic()
+        slots = await wait_for_slot([lane.slots for lane in lanes])
+        lane = next(lane for lane in lanes if lane.slots is slots)
+        return Placement(lane, model, 1000 * (self._clock.monotonic() - since))
+
+    def expired_while_waiting(self, model: str, region: str, waited_ms: float) -> Failure:
+        """The failure of an execution whose deadline passed before `place` had a slot for it."""
+        lanes = self._cell(model, region)
+        now = self._clock.monotonic()
+        states = "; ".join(_why_waiting(lane.snapshot()) for lane in lanes)
+        names = ", ".join(lane.provider.name for lane in lanes)
+        where = failures.Where(names, Stage.ROUTE, {Stage.ROUTE.value: waited_ms})
+        starting = all(lane.health.may_be_cold(now) for lane in lanes)
+        return failures.expired(where, f"router, waiting for a slot: {states}", starting=starting)
+
+    def snapshot(self) -> list[ProviderSnapshot]:
+        """Every provider as it is now, in the order of the fleet."""
+        return [lane.snapshot() for lane in self._lanes]
+
+    def _cell(self, model: str, region: str) -> Sequence[Lane]:
+        lanes = self._cells.get((model, region))
+        if lanes:
+            return lanes
+        here = sorted({m for m, r in self._cells if r == region})
+        there = sorted({r for m, r in self._cells if m == model})
+        if there:
+            todo = (
+                f"{model} is served in: {', '.join(there)}; {region} serves: {', '.join(here) or 'nothing'}"
+            )
+        else:
+            todo = suggest(model, {m for m, _ in self._cells})
+        raise InputError(
+            f"no provider serves model {model!r} in region {region!r}", where="the fleet", todo=todo
+        )
+
+
+class Placement:
+    """One slot at one provider, for one inference. Release it exactly once; a second release does nothing.
+
+    `waited_ms` is how long the slot was waited for.
+    """
+
+    __slots__ = ("_lane", "_model", "_released", "_sent", "waited_ms")
+
+    def __init__(self, lane: Lane, model: str, waited_ms: float) -> None:
+        self._lane = lane
+        self._model = model
+        self._sent = False
+        self._released = False
+        self.waited_ms = waited_ms
+
+    @property
+    def provider(self) -> Provider:
+        return self._lane.provider
+
+    @property
+    def cold_start_s(self) -> float:
+        """Seconds to add to an execution's deadline: the cold start, unless it is known to be warm."""
+        may_be_cold = self._lane.health.may_be_cold(self._lane.clock.monotonic())
+        return self.provider.cold_start if may_be_cold else 0.0
+
+    async def send(self, inference: Inference, deadline: Deadline) -> Outcome:
+        """Asks the provider once. Never raises for what a provider or a network does.
+
+        Cancelling it aborts the request. Raises ValueError for an inference of another cell or a second one.
+        """
+        self._check(inference)
+        self._sent = True
+        lane = self._lane
+        stages = {Stage.ROUTE.value: self.waited_ms}
+        may_be_cold = lane.health.may_be_cold(lane.clock.monotonic())
+        if deadline.expired:
+            where = failures.Where(lane.provider.name, Stage.ROUTE, stages)
+            return failures.expired(where, "router, before the request was sent", starting=False)
+        return await lane.infer(Call(inference, deadline, may_be_cold, stages))
+
+    def release(self) -> None:
+        if not self._released:
+            self._released = True
+            self._lane.slots.give_back()
+
+    def _check(self, inference: Inference) -> None:
+        cell = (self._model, self.provider.region)
+        if (inference.model, inference.region) != cell:
+            raise ValueError(f"a slot for {cell} cannot serve {(inference.model, inference.region)}")
+        if self._sent or self._released:
+            raise ValueError("a slot serves one inference")
+
+
+def _why_waiting(provider: ProviderSnapshot) -> str:
+    if provider.blocked_why is not None:
+        return f"{provider.name} {provider.blocked_why}"
+    return f"{provider.name} has {provider.in_flight} of {provider.limit} slots in use"

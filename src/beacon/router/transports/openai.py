@@ -1,0 +1,112 @@
+"""Any endpoint that speaks the OpenAI chat-completions API and keeps no results.
+
+One request an inference, streamed or not, and nothing hidden: no retry, no redirect, no time-out but the
+deadline. A cut after the request was sent is `outcome_unknown`, for only the provider knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from functools import partial
+from typing import Any
+
+from aiohttp import ClientResponse, ClientSession
+from yarl import URL
+
+from beacon import __version__
+from beacon.domain.answer import Inference, Outcome
+from beacon.domain.clock import Clock
+from beacon.domain.fleet import Provider
+from beacon.router.transports.base import Call
+from beacon.router.transports.connection import RequestBody, open_session
+from beacon.router.transports.exchange import Exchange
+
+
+class OpenAITransport:
+    """`key` is sent as a bearer token, if there is one."""
+
+    def __init__(self, provider: Provider, key: str | None, clock: Clock) -> None:
+        self._provider = provider
+        self._key = key
+        self._clock = clock
+        self._url = URL(f"{provider.url}/chat/completions")
+        self._session: ClientSession | None = None
+        self._lingering: dict[ClientResponse, asyncio.TimerHandle] = {}
+
+    async def open(self) -> None:
+        headers = {"User-Agent": f"beacon/{__version__}", "Accept-Encoding": "identity"}
+        if self._key is not None:
+            headers["Authorization"] = f"Bearer {self._key}"
+        self._session = open_session(headers)
+
+    async def close(self) -> None:
+        for response, timer in self._lingering.items():
+            timer.cancel()
+            response.close()
+        self._lingering.clear()
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def infer(self, call: Call) -> Outcome:
+        body = RequestBody(json.dumps(self._document(call.inference)).encode(), self._clock.monotonic)
+        exchange = Exchange(self._provider, call, body, self._key, self._clock)
+        try:
+            async with asyncio.timeout(call.deadline.left_s()):
+                return await self._ask(exchange)
+        except TimeoutError:
+            return exchange.at_deadline()
+        finally:
+            self._part_with(exchange)
+
+    async def _ask(self, exchange: Exchange) -> Outcome:
+        if self._session is None:
+            raise RuntimeError("the router is not open")
+        call = exchange.call
+        headers = {
+            "X-Beacon-Key": call.inference.key,
+            "X-Beacon-Attempt": str(call.inference.attempt),
+            "X-Beacon-Deadline-Ms": str(call.deadline.left_ms()),
+        }
+        post = partial(
+            self._session.post, self._url, data=exchange.body, headers=headers, allow_redirects=False
+        )
+        return await exchange.run(post)
+
+    def _part_with(self, exchange: Exchange) -> None:
+        """Gives the connection back for reuse if its answer is whole, and closes it otherwise.
+
+        An answer is whole at its end marker; the last bytes of its framing may come later, or never. Nobody
+        waits for them, and the connection is used again once they are there.
+        """
+        response = exchange.response
+        if response is None or response.content.is_eof():
+            return
+        if not exchange.whole:
+            response.close()
+            return
+        left = exchange.call.deadline.left_s()
+        self._lingering[response] = asyncio.get_running_loop().call_later(left, self._forget, response)
+        response.content.on_eof(partial(self._forget, response))
+
+    def _forget(self, response: ClientResponse) -> None:
+        timer = self._lingering.pop(response, None)
+        if timer is not None:
+            timer.cancel()
+        if not response.content.is_eof():
+            response.close()
+
+    def _document(self, inference: Inference) -> dict[str, Any]:
+        document: dict[str, Any] = {
+            "model": self._provider.models[inference.model],
+            "messages": [{"role": m.role, "content": m.content} for m in inference.messages],
+            "temperature": inference.temperature,
+            "max_tokens": inference.max_tokens,
+            "stream": self._provider.stream,
+        }
+        if inference.top_p is not None:
+            document["top_p"] = inference.top_p
+        if self._provider.stream:
+            document["stream_options"] = {"include_usage": True}
+        return document
