@@ -1,0 +1,71 @@
+"""A runner inside this process: database, fleet, router and analyst opened together and closed in order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from beacon.cli.settings import database_url
+from beacon.domain.clock import SystemClock
+from beacon.domain.fleet import Fleet
+from beacon.errors import ExitCode
+from beacon.lab import start_lab
+from beacon.router.router import Router
+from beacon.runner.analyst import Analyst
+from beacon.runner.inputs import LAB, FleetFile, find_fleet, read_fleet
+from beacon.runner.runner import Runner
+from beacon.store.database import Database, open_database
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """What a command that drives jobs itself works with."""
+
+    database: Database
+    fleet: Fleet
+    router: Router
+    runner: Runner
+
+
+@asynccontextmanager
+async def embedded(database_option: str | None, fleet_option: str | None) -> AsyncIterator[Embedded]:
+    """Opens everything; the lab runs for as long as it is open where the fleet is `lab`.
+
+    Raises InputError, DocumentError, DatabaseError.
+    """
+    chosen = find_fleet(fleet_option, os.environ)
+    async with AsyncExitStack() as stack:
+        database = await open_database(database_url(database_option))
+        stack.push_async_callback(database.close)
+        if chosen == LAB:
+            lab = await stack.enter_async_context(start_lab())
+            file = FleetFile(lab.fleet, Path.cwd())
+        else:
+            file = read_fleet(Path(chosen))
+        clock = SystemClock()
+        router = await stack.enter_async_context(Router(file.fleet, base=file.base, environ=os.environ, clock=clock))
+        analyst = await stack.enter_async_context(Analyst())
+        runner = await stack.enter_async_context(Runner(database, router, clock, analyst=analyst))
+        yield Embedded(database, file.fleet, router, runner)
+
+
+class Interruption:
+    """Ctrl-C and SIGTERM: the first asks the runner to stop cleanly, the second ends the process at once."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.asked = False
+        self._runner = runner
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._ask)
+
+    def _ask(self) -> None:
+        if self.asked:
+            os._exit(ExitCode.INTERRUPTED)
+        self.asked = True
+        self._runner.stop()
