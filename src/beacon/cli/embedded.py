@@ -14,7 +14,7 @@ from beacon.cli.settings import database_url
 from beacon.domain.clock import SystemClock
 from beacon.domain.fleet import Fleet
 from beacon.errors import ExitCode
-from beacon.lab import start_lab
+from beacon.lab.fleet import start_lab
 from beacon.router.router import Router
 from beacon.runner.analyst import Analyst
 from beacon.runner.inputs import LAB, FleetFile, find_fleet, read_fleet

@@ -41,7 +41,9 @@ def _outcome(job: Job) -> Text:
     if job.verdict is not None:
         text.append(f", criteria {job.verdict.value}", style="bold")
     parts = [f"{counts['completed']} of {job.total} completed"]
-    parts += [f"{counts[name]} {name.replace('_', ' ')}" for name in ("failed", "timed_out", "cancelled") if counts[name]]
+    parts += [
+        f"{counts[name]} {name.replace('_', ' ')}" for name in ("failed", "timed_out", "cancelled") if counts[name]
+    ]
     text.append(f". {', '.join(parts)}.", style="default")
     if job.simulated:
         text.append(" SIMULATED: the answers come from the lab, not from models.", style="magenta")

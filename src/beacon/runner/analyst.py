@@ -9,15 +9,14 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import signal
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import ParamSpec, TypeVar
+from importlib import import_module
+from typing import Any
 
 from beacon.errors import UnavailableError
 
-P = ParamSpec("P")
-T = TypeVar("T")
+TASKS = "beacon.runner.analyst_tasks"
 
 
 class Analyst:
@@ -34,17 +33,19 @@ class Analyst:
             pool, self._pool = self._pool, None
             await asyncio.to_thread(pool.shutdown, cancel_futures=True)
 
-    async def ask(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """`function` must be importable by name. Raises UnavailableError where the process died twice."""
-        if kwargs:
-            raise TypeError("the analyst takes positional arguments only")
+    async def ask(self, task: str, *args: object) -> Any:
+        """What the function `task` of `beacon.runner.analyst_tasks` returns for `args`.
+
+        It is named, not passed, so that nothing of the analysis is loaded here. Raises UnavailableError where
+        the process died twice.
+        """
         for _ in range(2):
             try:
-                return await asyncio.get_running_loop().run_in_executor(self._ready(), function, *args)
+                return await asyncio.get_running_loop().run_in_executor(self._ready(), _perform, task, args)
             except BrokenProcessPool:
                 self._pool = None
         raise UnavailableError(
-            f"the analysis process ended twice while it ran {function.__name__}",
+            f"the analysis process ended twice while it ran {task}",
             todo="look for a lack of memory in the system's log, then `beacon retry JOB --finalize`",
         )
 
@@ -53,6 +54,10 @@ class Analyst:
             spawn = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(1, mp_context=spawn, initializer=_ignore_interrupts)
         return self._pool
+
+
+def _perform(task: str, args: tuple[object, ...]) -> Any:
+    return getattr(import_module(TASKS), task)(*args)
 
 
 def _ignore_interrupts() -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
-from beacon.analysis.classify import AnswerText, classify_batch
 from beacon.domain.clock import Clock
 from beacon.domain.spec import JobSpec
 from beacon.runner.analyst import Analyst
@@ -15,14 +13,6 @@ from beacon.store.labelling import MACHINE, Label, Unlabelled
 
 BATCH = 500
 PAUSE_S = 0.5
-
-Verdict = tuple[str, float | None, str, str]
-"""label, score, reason, flags joined by commas"""
-
-
-def classify_texts(answers: Sequence[AnswerText]) -> list[Verdict]:
-    """Runs in the analyst process."""
-    return [(c.label, c.score, c.reason, ",".join(sorted(c.flags))) for c in classify_batch(answers)]
 
 
 async def classify_while_running(
@@ -44,7 +34,7 @@ async def classify_some(database: Database, job_id: str, spec: JobSpec, analyst:
     """Classifies up to `BATCH` answers and returns how many."""
     found = await database.read(labelling.unlabelled, job_id, BATCH)
     if found:
-        verdicts = await analyst.ask(classify_texts, [_text(answer, spec) for answer in found])
+        verdicts = await analyst.ask("classify", [_text(answer, spec) for answer in found])
         now = clock.wall()
         given = [
             Label(answer.execution_id, MACHINE, label, score, reason, flags, now)
@@ -54,11 +44,6 @@ async def classify_some(database: Database, job_id: str, spec: JobSpec, analyst:
     return len(found)
 
 
-def _text(answer: Unlabelled, spec: JobSpec) -> AnswerText:
-    return AnswerText(
-        prompt=spec.question(answer.question_id).texts[answer.language],
-        answer=answer.answer,
-        finish_reason=answer.finish_reason,
-        language=answer.language,
-        retracted=answer.retracted,
-    )
+def _text(answer: Unlabelled, spec: JobSpec) -> tuple[str, str, str | None, str, bool]:
+    prompt = spec.question(answer.question_id).texts[answer.language]
+    return prompt, answer.answer, answer.finish_reason, answer.language, answer.retracted

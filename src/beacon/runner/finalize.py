@@ -8,7 +8,6 @@ from beacon.domain.states import JobStatus, Verdict
 from beacon.errors import BeaconError, DatabaseError
 from beacon.runner.analyst import Analyst
 from beacon.runner.classification import classify_rest
-from beacon.runner.reporting import report_document
 from beacon.store import executions, jobs, reports
 from beacon.store.database import Database
 
@@ -23,7 +22,7 @@ async def finalize(database: Database, job_id: str, spec: JobSpec, analyst: Anal
         await database.write(reports.step, job_id, "classifying", clock.wall())
         await classify_rest(database, job_id, spec, analyst, clock)
         await database.write(reports.step, job_id, "analysing", clock.wall())
-        document = await analyst.ask(report_document, database.url, job_id)
+        document = await analyst.ask("report_document", database.url, job_id)
         await database.write(reports.add_report, job_id, document["method"], document, clock.wall())
     except DatabaseError:
         raise

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from sqlalchemy import Connection
+
 from beacon.domain.clock import Clock
 from beacon.errors import BeaconError
 from beacon.store.database import Database
@@ -58,11 +60,14 @@ class Recorder:
                         future.exception()
         self._committing = None
 
+    def _record(self, connection: Connection, starts: list[Start], finishes: list[Finish]) -> Recorded:
+        """The clock is read inside the transaction, so that its moments do not lie before the wait for it."""
+        return record_group(connection, self._job_id, starts, finishes, self._clock.wall())
+
     async def _commit(self, group: list[tuple[Start | Finish, asyncio.Future[bool]]]) -> None:
         starts = [item for item, _ in group if isinstance(item, Start)]
         finishes = [item for item, _ in group if isinstance(item, Finish)]
-        now = self._clock.wall()
-        recorded = await self._database.write(record_group, self._job_id, starts, finishes, now)
+        recorded = await self._database.write(self._record, starts, finishes)
         self._told(recorded)
         for item, future in group:
             if not future.cancelled():

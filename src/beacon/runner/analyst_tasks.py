@@ -1,19 +1,30 @@
-"""A job's report: its executions read from the database, analysed in the analyst process."""
+"""What the analyst process does: it classifies answers, and makes a job's report from the database."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
+from beacon.analysis.classify import AnswerText, classify_batch
 from beacon.analysis.observation import Observation
 from beacon.analysis.report import analyse
 from beacon.analysis.settings import settings_of
 from beacon.store import executions, jobs
 from beacon.store.database import Database, open_database
 
+Classified = tuple[str, float | None, str, str]
+"""label, score, reason, and flags joined by commas"""
+
+
+def classify(answers: Sequence[tuple[str, str, str | None, str, bool]]) -> list[Classified]:
+    """Each answer as (prompt, answer, finish reason, language, retracted)."""
+    found = classify_batch([AnswerText(*answer) for answer in answers])
+    return [(c.label, c.score, c.reason, ",".join(sorted(c.flags))) for c in found]
+
 
 def report_document(url: str, job_id: str) -> dict[str, Any]:
-    """The report of a job as plain JSON. Runs in the analyst process, over a connection of its own."""
+    """The report of a job as plain JSON."""
     return asyncio.run(_report_document(url, job_id))
 
 
