@@ -17,7 +17,7 @@ from beacon.domain.scalars import (
     EnvironmentVariable,
     HeaderName,
     Identifier,
-    Line,
+    LongLine,
     ModelName,
     Number,
     RegionName,
@@ -68,12 +68,12 @@ class Provider(Frozen):
     name: Identifier
     region: RegionName
     transport: Literal["openai", "agent", "modal", "replay"]
-    url: Line | None = None
-    file: Line | None = None
+    url: LongLine | None = None
+    file: LongLine | None = None
     api_key_env: EnvironmentVariable | None = None
-    api_key_file: Line | None = None
-    models: dict[ModelName, Line] = Field(min_length=1, max_length=MAX_MODELS)
-    echoes: dict[ModelName, tuple[Line, ...]] = Field(default_factory=dict)
+    api_key_file: LongLine | None = None
+    models: dict[ModelName, LongLine] = Field(min_length=1, max_length=MAX_MODELS)
+    echoes: dict[ModelName, tuple[LongLine, ...]] = Field(default_factory=dict)
     concurrency: Whole = Field(default=8, ge=1, le=10_000)
     stream: YesOrNo = True
     region_header: HeaderName | None = None
@@ -144,7 +144,14 @@ class Provider(Frozen):
         """The schema with the list form of `models` beside the map."""
         schema = handler.resolve_ref_schema(handler(core))
         by_name = schema["properties"]["models"]
-        names = {"type": "array", "items": by_name["propertyNames"], "minItems": 1, "uniqueItems": True}
+        (pattern,) = by_name["patternProperties"]
+        names = {
+            "type": "array",
+            "items": {"type": "string", "pattern": pattern},
+            "minItems": by_name["minProperties"],
+            "maxItems": by_name["maxProperties"],
+            "uniqueItems": True,
+        }
         models = {"title": by_name["title"], "anyOf": [names, by_name]}
         return {**schema, "properties": {**schema["properties"], "models": models}}
 

@@ -16,6 +16,7 @@ from beacon.domain.frozen import Frozen
 from beacon.domain.regions import BUILT_IN
 from beacon.domain.scalars import Language, Text, canonical_region
 
+PERSONAS_SCHEMA = "beacon.personas/v1"
 PersonaName = Literal["none", "placebo", "regional"]
 ANY_REGION = "any"
 

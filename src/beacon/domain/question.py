@@ -13,7 +13,7 @@ from beacon.domain.document import load
 from beacon.domain.faults import no_repetition, refuse, show
 from beacon.domain.frozen import Frozen
 from beacon.domain.names import suggest
-from beacon.domain.scalars import Identifier, Language, Line, Text, YesOrNo
+from beacon.domain.scalars import MAX_TEXT, UNIQUE, Identifier, Language, Line, LongLine, Text, YesOrNo
 from beacon.errors import InputError
 
 __all__ = [
@@ -45,7 +45,7 @@ class Fact(Frozen):
     """
 
     statement: Text
-    source: Line | None = None
+    source: LongLine | None = None
     terms: dict[Language, tuple[Line, ...]] = Field(default_factory=dict)
 
     @model_validator(mode="before")
@@ -79,7 +79,7 @@ class Question(Frozen):
     texts: dict[Language, QuestionText] = Field(min_length=1)
     category: Line = "uncategorised"
     sensitivity: Literal["low", "medium", "high"] | None = None
-    about: tuple[Identifier, ...] = ()
+    about: tuple[Identifier, ...] = Field(default=(), max_length=MAX_FACTS, json_schema_extra=UNIQUE)
     facts: tuple[Fact, ...] = Field(default=(), max_length=MAX_FACTS)
     control: YesOrNo = False
     reverse_of: Identifier | None = None
@@ -115,10 +115,8 @@ class Question(Frozen):
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """The schema with `text` beside `texts`, of which one must be given."""
         schema = handler.resolve_ref_schema(handler(core))
-        text = {
-            **schema["properties"]["texts"]["additionalProperties"],
-            "description": "Short for texts: {en: …}.",
-        }
+        text = {"description": "Short for texts: {en: …}.", "type": "string"}
+        text |= {"minLength": 1, "maxLength": MAX_TEXT}
         required = [name for name in schema["required"] if name != "texts"]
         return {
             **schema,

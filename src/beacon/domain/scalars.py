@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import durationpy
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, StringConstraints
+from pydantic.config import JsonDict
 
 from beacon.domain.faults import refuse, show
 from beacon.domain.regions import normalise
@@ -24,7 +25,7 @@ _LANGUAGE = r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
 _ENVIRONMENT_VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 _HEADER = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
 # Narrower than durationpy, whose `mm` is a month and which passes over what stands between two parts.
-_DURATION = r"^[-+]?([0-9]+(\.[0-9]+)?(ms|s|m|h|d|w))+$"
+_DURATION = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d|w))+$"
 
 
 def _form(pattern: str, what: str, todo: str) -> BeforeValidator:
@@ -92,8 +93,14 @@ HeaderName = Annotated[
 Line = Annotated[str, Field(min_length=1, max_length=MAX_LINE), AfterValidator(_visible(allowed=""))]
 """One line of text that shows something."""
 
+LongLine = Annotated[str, Field(min_length=1, max_length=2_000), AfterValidator(_visible(allowed=""))]
+"""An address, a path, or a name that others have given."""
+
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_visible(allowed="\n\r\t"))]
 """Text of several lines that shows something."""
+
+# For lists that name nothing twice; the published schema says so too.
+UNIQUE: JsonDict = {"uniqueItems": True}
 
 Whole = Annotated[int, Field(strict=True)]
 Number = Annotated[float, Field(strict=True)]

@@ -22,7 +22,9 @@ from beacon.domain.persona import PersonaBook, PersonaName
 from beacon.domain.question import MAX_QUESTIONS, Identifier, Language, Question, QuestionPack
 from beacon.domain.regions import normalise
 from beacon.domain.scalars import (
+    UNIQUE,
     Line,
+    LongLine,
     ModelName,
     Number,
     RegionName,
@@ -48,8 +50,10 @@ class PackReference(Frozen):
     `only` selects questions by id.
     """
 
-    pack: Line
-    only: tuple[Identifier, ...] | None = Field(default=None, min_length=1, max_length=MAX_QUESTIONS)
+    pack: LongLine
+    only: tuple[Identifier, ...] | None = Field(
+        default=None, min_length=1, max_length=MAX_QUESTIONS, json_schema_extra=UNIQUE
+    )
 
     @field_validator("only")
     @classmethod
@@ -103,7 +107,7 @@ class Limits(Frozen):
     """Deadlines in seconds, a ceiling in US dollars, and what follows an attempt whose outcome is unknown."""
 
     execution_deadline: Seconds = Field(default=300.0, gt=0, le=86_400)
-    job_deadline: Seconds | None = Field(default=None, gt=0, le=31 * 86_400)
+    job_deadline: Annotated[Seconds, Field(gt=0, le=31 * 86_400)] | None = None
     max_attempts: Whole = Field(default=3, ge=1, le=20)
     on_unknown: Literal["retry", "fail"] = "retry"
     max_cost_usd: Number | None = Field(default=None, gt=0)
@@ -126,9 +130,9 @@ class SpecDocument(Frozen):
     schema_: Literal["beacon.job/v1"] = Field(alias="schema")
     name: Line
     questions: tuple[QuestionEntry, ...] = Field(min_length=1, max_length=MAX_QUESTIONS)
-    models: tuple[ModelName, ...] = Field(min_length=1, max_length=MAX_MODELS)
-    regions: tuple[RegionName, ...] = Field(min_length=1, max_length=MAX_REGIONS)
-    personas: tuple[PersonaName, ...] = Field(default=("none",), min_length=1)
+    models: tuple[ModelName, ...] = Field(min_length=1, max_length=MAX_MODELS, json_schema_extra=UNIQUE)
+    regions: tuple[RegionName, ...] = Field(min_length=1, max_length=MAX_REGIONS, json_schema_extra=UNIQUE)
+    personas: tuple[PersonaName, ...] = Field(default=("none",), min_length=1, json_schema_extra=UNIQUE)
     languages: Languages = ("en",)
     repeats: Whole = Field(default=1, ge=1, le=10_000)
     seed: Whole | None = Field(default=None, ge=0, le=MAX_SEED)
