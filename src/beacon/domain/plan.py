@@ -2,8 +2,8 @@
 
 Order (invariant fair-order): a round is one repeat of all cells. Within a round the cells are shuffled by the
 job's seed, and the order is the same in every region, so that time is not confounded with region or model.
-The shuffle sorts by the first eight bytes of SHA-256 over seed, repeat and cell, which anyone can recompute in
-any language; the order in which a spec names its questions, models and personas does not matter.
+The shuffle sorts by the first eight bytes of SHA-256 over seed, repeat and cell, which anyone can recompute
+in any language; the order in which a spec names its questions, models and personas does not matter.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ class Question(Frozen):
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """The schema with `text` beside `texts`, of which one must be given."""
         schema = handler.resolve_ref_schema(handler(core))
-        text = {"description": "Short for texts: {en: …}.", "type": "string"}
+        text: JsonSchemaValue = {"description": "Short for texts: {en: …}.", "type": "string"}
         text |= {"minLength": 1, "maxLength": MAX_TEXT}
         required = [name for name in schema["required"] if name != "texts"]
         return {

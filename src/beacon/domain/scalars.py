@@ -155,7 +155,10 @@ def _duration_text(seconds: float) -> str:
 
 Seconds = Annotated[
     float,
-    BeforeValidator(_seconds, json_schema_input_type=Annotated[str, Field(pattern=_DURATION)] | float),
+    BeforeValidator(
+        _seconds,
+        json_schema_input_type=Annotated[str, Field(pattern=_DURATION)] | Annotated[float, Field(ge=0)],
+    ),
     PlainSerializer(_duration_text, when_used="json"),
 ]
 """Seconds as a float; in documents a text such as `300s` or `5m`, or a plain number of seconds."""

@@ -37,10 +37,14 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 
 def _closed(schema: Any) -> Any:
-    """`schema` in which a map whose keys have a form admits no other keys."""
+    """`schema` in which a map whose keys have a form admits no other keys.
+
+    Bounds of a duration, which pydantic leaves in its own spelling beside the two forms, are left out: no
+    keyword of JSON Schema can compare `5m` with a number.
+    """
     if isinstance(schema, list):
         return [_closed(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    closed = {key: _closed(item) for key, item in schema.items()}
+    closed = {key: _closed(item) for key, item in schema.items() if key not in {"gt", "ge", "le"}}
     return {"additionalProperties": False, **closed} if "patternProperties" in closed else closed
