@@ -61,9 +61,13 @@ class InputError(BeaconError):
 
 
 class DocumentError(InputError):
-    """A document with one or more faults, each with the path of the offending field."""
+    """A document with one or more faults, each with the path of the offending field.
+
+    `explain` shows the first `shown` of them; `faults` holds all.
+    """
 
     code = "bad_document"
+    shown = 20
 
     def __init__(self, source: str, faults: list[InputError]) -> None:
         self.source = source
@@ -73,10 +77,12 @@ class DocumentError(InputError):
 
     def explain(self) -> str:
         lines = [self.what]
-        for fault in self.faults:
+        for fault in self.faults[: self.shown]:
             lines.append(f"  {fault.where}: {fault.what}" if fault.where else f"  {fault.what}")
             if fault.todo:
                 lines.append(f"    to do: {fault.todo}")
+        if len(self.faults) > self.shown:
+            lines.append(f"  and {len(self.faults) - self.shown} more")
         return "\n".join(lines)
 
 

@@ -6,174 +6,132 @@ fault carries the path of the field, the value, and the nearest valid name.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from typing import Annotated, Any, TypeVar, get_args
+import codecs
+import json
+from typing import Any, TypeVar
 
-import durationpy
 import yaml
-from pydantic import BaseModel, BeforeValidator, PlainSerializer, ValidationError
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import BaseModel, ValidationError
 
-from beacon.domain.names import suggest
+from beacon.domain.faults import faults_of, field_path, refuse, show
+from beacon.domain.frozen import Frozen
+from beacon.domain.scalars import Seconds
+from beacon.domain.yaml_text import read_json, read_yaml
 from beacon.errors import DocumentError, InputError
 
+__all__ = [
+    "MAX_DOCUMENT_BYTES",
+    "Frozen",
+    "Seconds",
+    "decode",
+    "field_path",
+    "load",
+    "parse_text",
+    "refuse",
+    "validate",
+]
+
 MAX_DOCUMENT_BYTES = 8_000_000
+# Names of union members (see QuestionEntry and Languages of a spec); pydantic puts them into locations.
+_UNION_TAGS = frozenset({"<PackReference>", "<Question>", "<list>", "<map>"})
 M = TypeVar("M", bound=BaseModel)
 
-
-class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses duplicate keys and aliases (an alias can make a small text explode).
-
-    Of the words that YAML 1.1 reads as booleans only `true` and `false` are; a language named `no` is text,
-    and so is a date.
-    """
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 - the library's own class attribute
-        first: [(tag, rx) for tag, rx in pairs if not tag.endswith((":timestamp", ":bool"))]
-        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            line = self.peek_event().start_mark.line + 1
-            raise InputError("YAML aliases are not used here", where=f"line {line}", todo="write the value out")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: dict[Any, int] = {}
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            line = key_node.start_mark.line + 1
-            if not isinstance(key, str | int | float | bool):
-                raise InputError("a key must be a plain name", where=f"line {line}")
-            if key in seen:
-                where = f"line {line}, first on line {seen[key]}"
-                raise InputError(f"duplicate key {key!r}", where=where, todo="keep one of the two")
-            seen[key] = line
-        return super().construct_mapping(node, deep)
-
-
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 
 
+def decode(data: bytes, source: str) -> str:
+    """The text of a file's bytes: UTF-8, or UTF-16 where a byte order mark says so.
+
+    Raises DocumentError that names the first byte that is no text.
+    """
+    if len(data) > MAX_DOCUMENT_BYTES:
+        raise _too_large(f"{len(data):,} bytes", source)
+    encoding = "utf-8"
+    for mark, of_mark in _BYTE_ORDER_MARKS:
+        if data.startswith(mark):
+            data, encoding = data.removeprefix(mark), of_mark
+            break
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        what = f"not {encoding.upper()} text: byte 0x{data[error.start]:02x} cannot be read"
+        fault = InputError(what, where=f"line {line}", todo="save the file as UTF-8")
+        raise DocumentError(source, [fault]) from None
+
+
 def parse_text(text: str, source: str) -> Any:
-    """The plain value that a YAML (or JSON) text denotes.
+    """The plain value that a YAML or JSON text denotes.
 
     Raises DocumentError that names the line of a syntax error or of a duplicate key.
     """
+    text = text.removeprefix("\ufeff")
     if len(text) > MAX_DOCUMENT_BYTES:
-        too_large = InputError(f"{len(text):,} characters, at most {MAX_DOCUMENT_BYTES:,} are read")
-        raise DocumentError(source, [too_large])
+        raise _too_large(f"{len(text):,} characters", source)
     try:
-        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a subclass of SafeLoader
+        return _value_of(text, is_json=source.lower().endswith(".json"))
     except InputError as fault:
         raise DocumentError(source, [fault]) from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        todo = "check commas, quotes and brackets there"
+        raise DocumentError(
+            source, [InputError(f"not valid JSON: {error.msg}", where=where, todo=todo)]
+        ) from None
     except yaml.YAMLError as error:
-        raise DocumentError(source, [_syntax_fault(error)]) from None
+        raise DocumentError(source, [_syntax_fault(error, text)]) from None
+    except UnicodeEncodeError as error:
+        line = text.count("\n", 0, error.start) + 1
+        what = "a character that has no form in UTF-8 (a lone surrogate)"
+        raise DocumentError(source, [InputError(what, where=f"line {line}", todo="remove it")]) from None
     except RecursionError:
         raise DocumentError(source, [InputError("nested too deeply")]) from None
 
 
-def _syntax_fault(error: yaml.YAMLError) -> InputError:
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or str(error)
+def _value_of(text: str, *, is_json: bool) -> Any:
+    """JSON is tried first where a text looks like it: not all of JSON is YAML as YAML parsers read it."""
+    if is_json:
+        return read_json(text)
+    if text.lstrip()[:1] in {"{", "["}:
+        try:
+            return read_json(text)
+        except json.JSONDecodeError:
+            return read_yaml(text)
+    return read_yaml(text)
+
+
+def _too_large(size: str, source: str) -> DocumentError:
+    return DocumentError(source, [InputError(f"{size}, at most {MAX_DOCUMENT_BYTES:,} are read")])
+
+
+def _syntax_fault(error: yaml.YAMLError, text: str) -> InputError:
+    if isinstance(error, yaml.reader.ReaderError):
+        line = text.count("\n", 0, error.position) + 1
+        what = f"not valid YAML: the character {chr(error.character)!r} is not allowed in a text"
+        return InputError(what, where=f"line {line}", todo="remove it")
+    mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+    problem = error.problem if isinstance(error, yaml.MarkedYAMLError) else None
+    if problem == "but found another document":
+        problem = "a second document begins"
     where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else None
-    return InputError(f"not valid YAML: {problem}", where=where, todo="check indentation, quotes and colons there")
+    todo = "check indentation, quotes and colons there"
+    return InputError(f"not valid YAML: {problem or error}", where=where, todo=todo)
 
 
 def validate(model: type[M], value: Any, source: str) -> M:
     """`value` as a `model`; raises DocumentError with a fault for each field that is wrong."""
     if not isinstance(value, dict):
-        kind = "empty" if value is None else f"a {type(value).__name__}"
-        raise DocumentError(source, [InputError(f"expected a mapping of fields, found {kind}")])
+        found = "nothing" if value is None else show(value)
+        raise DocumentError(source, [InputError(f"expected a map of fields, found {found}")])
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise DocumentError(source, [fault_of(model, detail) for detail in error.errors()]) from None
+        raise DocumentError(source, faults_of(error, model, value, _UNION_TAGS)) from None
 
 
 def load(model: type[M], text: str, source: str) -> M:
     return validate(model, parse_text(text, source), source)
-
-
-def field_path(loc: Sequence[int | str]) -> str:
-    """`("questions", 1, "id")` as `questions[1].id`."""
-    path = ""
-    for part in loc:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
-    return path
-
-
-def fault_of(model: type[BaseModel], detail: ErrorDetails) -> InputError:
-    """One pydantic error as a fault that a person can act on."""
-    loc = [part for part in detail["loc"] if not _is_union_tag(part)]
-    path = field_path(loc)
-    kind, value = detail["type"], detail.get("input")
-    if kind == "extra_forbidden":
-        siblings = _fields_at(model, detail["loc"][:-1])
-        return InputError(f"unknown key {loc[-1]!r}", where=path, todo=suggest(str(loc[-1]), siblings))
-    if kind == "missing":
-        return InputError("this field is required", where=path)
-    todo = None
-    if kind in {"literal_error", "enum"}:
-        expected = str(detail.get("ctx", {}).get("expected", ""))
-        todo = suggest(str(value), re.findall(r"'([^']*)'", expected))
-        return InputError(f"unknown value {value!r}", where=path, todo=todo)
-    message = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    if kind == "beacon":
-        return InputError(message, where=path, todo=detail.get("ctx", {}).get("todo"))
-    shown = repr(value)
-    shown = shown if len(shown) <= 80 else shown[:77] + "…"
-    return InputError(f"{message[:1].lower()}{message[1:]}, found {shown}", where=path)
-
-
-def _is_union_tag(part: int | str) -> bool:
-    return isinstance(part, str) and part.startswith("<")
-
-
-def _fields_at(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
-    """Names of the fields of the model that stands at `loc`, or none where that is not known."""
-    here: list[type[BaseModel]] = [model]
-    for part in loc:
-        if isinstance(part, int):
-            continue
-        if _is_union_tag(part):
-            here = [m for m in here if f"<{m.__name__}>" == part] or here
-            continue
-        here = [m for h in here for name, f in h.model_fields.items() if (f.alias or name) == part
-                for m in _models_in(f.annotation)]
-    return [f.alias or name for m in here for name, f in m.model_fields.items()]
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [m for argument in get_args(annotation) for m in _models_in(argument)]
-
-
-def refuse(what: str, todo: str | None = None) -> PydanticCustomError:
-    """An error for validators to raise, so that its hint reaches the person."""
-    escaped = what.replace("{", "{{").replace("}", "}}")
-    return PydanticCustomError("beacon", escaped, {"todo": todo})  # type: ignore[arg-type]
-
-
-def _seconds(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise refuse(f"not a duration: {value!r}", "write for example 300s, 5m or 1h30m")
-    if isinstance(value, str):
-        try:
-            return durationpy.from_str(value).total_seconds()
-        except (durationpy.DurationError, ValueError, OverflowError):
-            raise refuse(f"not a duration: {value!r}", "write for example 300s, 5m or 1h30m") from None
-    return value
-
-
-def _duration_text(seconds: float) -> str:
-    return f"{seconds:g}s"
-
-
-Seconds = Annotated[float, BeforeValidator(_seconds), PlainSerializer(_duration_text, when_used="json")]
-"""Seconds as a float; in documents a text such as `300s` or `5m`, or a plain number of seconds."""

@@ -1,15 +1,17 @@
 """The plan: a job spec expanded into executions in the order in which they are dispatched.
 
-Order (invariant fair-order): a block is one repeat of all cells. Within a block the cells are shuffled by the
+Order (invariant fair-order): a round is one repeat of all cells. Within a round the cells are shuffled by the
 job's seed, and the order is the same in every region, so that time is not confounded with region or model.
-The shuffle sorts by SHA-256 of seed, repeat and cell, so that anyone can recompute it in any language.
+The shuffle sorts by the first eight bytes of SHA-256 over seed, repeat and cell, which anyone can recompute
+in any language; the order in which a spec names its questions, models and personas does not matter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from math import prod
 
 from beacon.domain.spec import JobSpec
 
@@ -32,7 +34,7 @@ class PlannedExecution:
 
 @dataclass(frozen=True, slots=True)
 class PlannedShard:
-    """A block of at most `SHARD_SIZE` executions of one region; `block` is equal in every region."""
+    """At most `SHARD_SIZE` executions of one region; the shards of one `block` differ in region alone."""
 
     number: int
     region: str
@@ -43,42 +45,57 @@ class PlannedShard:
 def shards(spec: JobSpec, size: int = SHARD_SIZE) -> Iterator[PlannedShard]:
     """The job's shards, block by block and within a block region by region; one shard in memory at a time.
 
-    Blocks hold the same cells in the same order in every region, whatever each region's language.
+    Beside it stands the order of one round: 50 bytes a cell, for all regions together.
     """
     number = ordinal = 0
     for block, chunk in enumerate(_chunks(_sequence(spec), size)):
         for region in spec.regions:
             languages = spec.languages_of(region)
-            executions = []
-            for question_id, model, persona, slot, repeat in chunk:
-                executions.append(
-                    PlannedExecution(ordinal, number, question_id, model, region, persona, languages[slot], repeat)
+            executions = tuple(
+                PlannedExecution(
+                    ordinal + offset, number, question_id, model, region, persona, languages[slot], repeat
                 )
-                ordinal += 1
-            yield PlannedShard(number, region, block, tuple(executions))
+                for offset, (question_id, model, persona, slot, repeat) in enumerate(chunk)
+            )
+            yield PlannedShard(number, region, block, executions)
             number += 1
+            ordinal += len(executions)
 
 
+_Cell = tuple[str, str, str, int]
 _Position = tuple[str, str, str, int, int]
+_Axes = tuple[Sequence[str], Sequence[str], Sequence[str], Sequence[int]]
 
 
 def _sequence(spec: JobSpec) -> Iterator[_Position]:
-    """(question, model, persona, language slot, repeat) in dispatch order, the same for every region."""
-    slots = len(spec.languages_of(spec.regions[0]))
-    cells = [
-        (question.id, model, persona, slot)
-        for question in spec.questions
-        for model in spec.models
-        for persona in spec.personas
-        for slot in range(slots)
-    ]
+    """(question, model, persona, language slot, repeat) in dispatch order, the same for every region.
+
+    A slot is a place in the region's list of languages; with a language per region there is but one.
+    """
+    axes: _Axes = (
+        [question.id for question in spec.questions],
+        spec.models,
+        spec.personas,
+        range(len(spec.languages_of(spec.regions[0]))),
+    )
+    cells = prod(map(len, axes))
     for repeat in range(spec.repeats):
-        for question_id, model, persona, slot in sorted(cells, key=lambda cell: _rank(spec.seed, repeat, cell)):
-            yield question_id, model, persona, slot, repeat
+        ranked = sorted(_rank(spec.seed, repeat, _cell(axes, index)) << 32 | index for index in range(cells))
+        for packed in ranked:
+            yield (*_cell(axes, packed & 0xFFFF_FFFF), repeat)
 
 
-def _rank(seed: int, repeat: int, cell: tuple[str, str, str, int]) -> bytes:
-    return sha256("\x1f".join(map(str, (seed, repeat, *cell))).encode()).digest()
+def _cell(axes: _Axes, index: int) -> _Cell:
+    question_ids, models, personas, slots = axes
+    index, slot = divmod(index, len(slots))
+    index, persona = divmod(index, len(personas))
+    question, model = divmod(index, len(models))
+    return question_ids[question], models[model], personas[persona], slot
+
+
+def _rank(seed: int, repeat: int, cell: _Cell) -> int:
+    text = "\x1f".join(map(str, (seed, repeat, *cell)))
+    return int.from_bytes(sha256(text.encode()).digest()[:8], "big")
 
 
 def _chunks(sequence: Iterator[_Position], size: int) -> Iterator[list[_Position]]:

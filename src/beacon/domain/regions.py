@@ -18,49 +18,46 @@ BUILT_IN: dict[str, str] = {
     "apac": "Asia-Pacific",
 }
 
-ALIASES: dict[str, str] = {
-    "us": "us",
-    "usa": "us",
-    "united-states": "us",
-    "us-east": "us",
-    "us-east-1": "us",
-    "us-east-2": "us",
-    "us-west": "us",
-    "us-west-1": "us",
-    "us-west-2": "us",
-    "us-central": "us",
-    "us-central1": "us",
-    "north-america": "us",
-    "eu": "eu",
-    "europe": "eu",
-    "eu-west": "eu",
-    "eu-west-1": "eu",
-    "eu-west-2": "eu",
-    "eu-west-3": "eu",
-    "eu-central": "eu",
-    "eu-central-1": "eu",
-    "eu-north": "eu",
-    "eu-north-1": "eu",
-    "eu-south": "eu",
-    "europe-west": "eu",
-    "europe-west1": "eu",
-    "europe-west4": "eu",
-    "apac": "apac",
-    "asia": "apac",
-    "asia-pacific": "apac",
-    "ap": "apac",
-    "ap-southeast": "apac",
-    "ap-southeast-1": "apac",
-    "ap-southeast-2": "apac",
-    "ap-northeast": "apac",
-    "ap-northeast-1": "apac",
-    "ap-south": "apac",
-    "ap-south-1": "apac",
-    "asia-southeast": "apac",
-    "asia-southeast1": "apac",
-    "asia-northeast": "apac",
-    "asia-northeast1": "apac",
+_SPELLINGS: dict[str, str] = {
+    "us": """
+        us usa united-states united-states-of-america north-america
+        us-east us-west us-central us-north us-south
+        us-east-1 us-east-2 us-west-1 us-west-2
+        us-central1 us-east1 us-east4 us-east5 us-south1 us-west1 us-west2 us-west3 us-west4
+        eastus eastus2 centralus northcentralus southcentralus westcentralus westus westus2 westus3
+        iad ord lax sjc dfw ewr
+    """,
+    "eu": """
+        eu europe european-union
+        eu-east eu-west eu-central eu-north eu-south
+        eu-west-1 eu-west-2 eu-west-3 eu-central-1 eu-central-2 eu-north-1 eu-south-1 eu-south-2
+        europe-west europe-north europe-central europe-southwest
+        europe-central2 europe-north1 europe-north2 europe-southwest1 europe-west1 europe-west2 europe-west3
+        europe-west4 europe-west6 europe-west8 europe-west9 europe-west10 europe-west12
+        northeurope westeurope francecentral germanywestcentral italynorth norwayeast polandcentral
+        spaincentral swedencentral switzerlandnorth uksouth ukwest
+        ams arn cdg fra lhr
+    """,
+    "apac": """
+        apac asia asia-pacific ap
+        ap-east ap-north ap-northeast ap-south ap-southeast
+        ap-east-1 ap-northeast-1 ap-northeast-2 ap-northeast-3 ap-south-1 ap-south-2
+        ap-southeast-1 ap-southeast-2 ap-southeast-3 ap-southeast-4
+        asia-east asia-northeast asia-south asia-southeast australia-southeast
+        asia-east1 asia-east2 asia-northeast1 asia-northeast2 asia-northeast3 asia-south1 asia-south2
+        asia-southeast1 asia-southeast2 australia-southeast1 australia-southeast2
+        eastasia southeastasia japaneast japanwest koreacentral centralindia southindia australiaeast
+        nrt sin syd
+    """,
 }
+
+ALIASES: dict[str, str] = {
+    spelling: region for region, spellings in _SPELLINGS.items() for spelling in spellings.split()
+}
+"""Every spelling that is read as a built-in region: everyday words, and names that hosts give their sites."""
+
+# `any` stands for every region in a persona book.
+RESERVED = frozenset({"any"})
 
 _FORM = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
 
@@ -71,9 +68,10 @@ def normalise(name: str) -> str:
     Raises InputError for a name that does not have the form of a region.
     """
     spelled = name.strip().lower().replace("_", "-").replace(" ", "-")
-    if not _FORM.match(spelled) or len(spelled) > 40:
+    if not _FORM.match(spelled) or len(spelled) > 40 or spelled in RESERVED:
+        shown = repr(name) if len(name) <= 60 else f"{name[:60]!r}..."
         raise InputError(
-            f"{name!r} cannot be a region name",
+            f"{shown} cannot be a region name",
             todo="use lower-case letters, digits and hyphens, for example us, eu or apac",
         )
     return ALIASES.get(spelled, spelled)
