@@ -1,65 +1,91 @@
 """The analyst: a process of its own that classifies answers and analyses jobs.
 
 Numerics stay out of the runner's process, so that neither its event loop nor its memory feels them. The
-process starts when it is first asked and reads the database itself; nothing large travels between the two.
+process starts when it is first asked, yields to everything else, and reads the database itself. The two speak
+JSON messages, each behind its length as four bytes, over the process's standard input and output; the process
+ends when its input does, so that it never outlives the runner.
 """
 
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-import signal
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from importlib import import_module
+import json
+import sys
 from typing import Any
 
 from beacon.errors import UnavailableError
 
-TASKS = "beacon.runner.analyst_tasks"
+LENGTH_BYTES = 4
+PROCESS = "beacon.runner.analyst_process"
 
 
 class Analyst:
-    """Runs functions in the analyst process, one at a time. Use `async with`."""
+    """Runs the analyst process's tasks, one at a time. Use `async with`."""
 
     def __init__(self) -> None:
-        self._pool: ProcessPoolExecutor | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._turn = asyncio.Lock()
 
     async def __aenter__(self) -> Analyst:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._pool is not None:
-            pool, self._pool = self._pool, None
-            await asyncio.to_thread(pool.shutdown, cancel_futures=True)
+        await self._end()
 
     async def ask(self, task: str, *args: object) -> Any:
-        """What the function `task` of `beacon.runner.analyst_tasks` returns for `args`.
+        """What the analyst's `task` returns for `args`; both are plain JSON values.
 
-        It is named, not passed, so that nothing of the analysis is loaded here. Raises UnavailableError where
-        the process died twice.
+        Raises UnavailableError where the process died twice over it, or the task failed.
         """
-        for _ in range(2):
-            try:
-                return await asyncio.get_running_loop().run_in_executor(self._ready(), _perform, task, args)
-            except BrokenProcessPool:
-                self._pool = None
+        question = json.dumps([task, args]).encode()
+        async with self._turn:
+            for _ in range(2):
+                process = await self._ready()
+                try:
+                    return _result(task, await _exchange(process, question))
+                except (EOFError, ConnectionError):
+                    await self._end()
+                except asyncio.CancelledError:
+                    # Its answer would be read by the next one who asks.
+                    await self._end()
+                    raise
         raise UnavailableError(
-            f"the analysis process ended twice while it ran {task}",
+            f"the analysis process ended twice while it worked on {task!r}",
             todo="look for a lack of memory in the system's log, then `beacon retry JOB --finalize`",
         )
 
-    def _ready(self) -> ProcessPoolExecutor:
-        if self._pool is None:
-            spawn = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(1, mp_context=spawn, initializer=_ignore_interrupts)
-        return self._pool
+    async def _ready(self) -> asyncio.subprocess.Process:
+        if self._process is None:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                PROCESS,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                # Ctrl-C reaches a whole process group; the runner decides when the analyst ends.
+                start_new_session=True,
+            )
+        return self._process
+
+    async def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
 
 
-def _perform(task: str, args: tuple[object, ...]) -> Any:
-    return getattr(import_module(TASKS), task)(*args)
+async def _exchange(process: asyncio.subprocess.Process, question: bytes) -> Any:
+    """Raises EOFError or ConnectionError where the process is gone."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(len(question).to_bytes(LENGTH_BYTES, "big") + question)
+    await process.stdin.drain()
+    length = int.from_bytes(await process.stdout.readexactly(LENGTH_BYTES), "big")
+    return json.loads(await process.stdout.readexactly(length))
 
 
-def _ignore_interrupts() -> None:
-    """Ctrl-C reaches the whole process group; the runner decides when the analyst ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _result(task: str, answer: dict[str, Any]) -> Any:
+    if "error" in answer:
+        raise UnavailableError(f"the analysis failed at {task!r}: {answer['error']}", where=answer.get("where"))
+    return answer["result"]

@@ -16,6 +16,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, insert, select, update
 
@@ -23,6 +24,7 @@ from beacon.domain.answer import Answer
 from beacon.domain.states import TERMINAL, ExecutionStatus, JobStatus, may_move
 from beacon.errors import NotFoundError
 from beacon.store import ledger
+from beacon.store.bulk import Bulk
 from beacon.store.ledger import Advance, JobRow
 from beacon.store.tables import attempts, executions, jobs, results, shards
 
@@ -147,89 +149,62 @@ def _epochs(connection: Connection, job_id: str, numbers: set[int]) -> dict[int,
     return {row.number: row.epoch for row in connection.execute(query)}
 
 
-_INSERT_ATTEMPT = insert(attempts)
-_START_EXECUTION = (
+def _new(*names: str) -> dict[str, Any]:
+    """Values of columns from parameters that are named `b_` and the column, so as not to clash with conditions."""
+    return {name: bindparam(f"b_{name}") for name in names}
+
+
+_INSERT_ATTEMPT = Bulk(
+    insert(attempts).values(_new("id", "execution_id", "number", "epoch", "provider", "status", "written_at"))
+)
+_START_EXECUTION = Bulk(
     update(executions)
     .where(executions.c.id == bindparam("execution_id"))
-    .values(
-        status=ExecutionStatus.RUNNING.value,
-        attempts=bindparam("number"),
-        provider=bindparam("provider"),
-        deadline_at=bindparam("deadline_at"),
-        kind=None,
-        stage=None,
-        error=None,
-    )
+    .values(_new("status", "attempts", "provider", "deadline_at", "kind", "stage", "error"))
 )
-_END_ATTEMPT = (
+_END_ATTEMPT = Bulk(
     update(attempts)
     .where(attempts.c.id == bindparam("attempt_id"))
-    .values(
-        {
-            name: bindparam(f"b_{name}")
-            for name in (
-                "status",
-                "kind",
-                "stage",
-                "error",
-                "counts",
-                "started_at",
-                "finished_at",
-                "stages_json",
-                "kept_json",
-            )
-        }
-    )
+    .values(_new("status", "kind", "stage", "error", "counts"))
+    .values(_new("started_at", "finished_at", "stages_json", "kept_json"))
 )
-_END_EXECUTION = (
+_END_EXECUTION = Bulk(
     update(executions)
-    .where(executions.c.id == bindparam("b_id"))
-    .values(
-        {
-            name: bindparam(f"b_{name}")
-            for name in (
-                "status",
-                "kind",
-                "stage",
-                "error",
-                "provider",
-                "started_at",
-                "first_token_at",
-                "finished_at",
-                "persisted_at",
-                "duration_ms",
-            )
-        }
-        | {"counted": executions.c.counted + bindparam("b_counted")}
-    )
+    .where(executions.c.id == bindparam("execution_id"))
+    .values(_new("status", "kind", "stage", "error", "provider", "started_at", "first_token_at"))
+    .values(_new("finished_at", "persisted_at", "duration_ms"))
+    .values(counted=executions.c.counted + bindparam("b_counted"))
 )
-_INSERT_RESULT = insert(results)
+_INSERT_RESULT = Bulk(insert(results).values(_new(*results.c.keys())))
 
 
 def _write_starts(connection: Connection, starts: Sequence[Start]) -> None:
-    if not starts:
-        return
-    rows = [
-        {
-            "id": start.attempt_id,
-            "execution_id": start.execution_id,
-            "number": start.number,
-            "epoch": start.epoch,
-            "provider": start.provider,
-            "status": "sent",
-            "written_at": start.written_at,
-        }
-        for start in starts
-    ]
-    connection.execute(_INSERT_ATTEMPT, rows)
-    connection.execute(
-        _START_EXECUTION,
+    _INSERT_ATTEMPT.execute(
+        connection,
+        [
+            {
+                "b_id": start.attempt_id,
+                "b_execution_id": start.execution_id,
+                "b_number": start.number,
+                "b_epoch": start.epoch,
+                "b_provider": start.provider,
+                "b_status": "sent",
+                "b_written_at": start.written_at,
+            }
+            for start in starts
+        ],
+    )
+    cleared = {"b_kind": None, "b_stage": None, "b_error": None}
+    _START_EXECUTION.execute(
+        connection,
         [
             {
                 "execution_id": start.execution_id,
-                "number": start.number,
-                "provider": start.provider,
-                "deadline_at": start.deadline_at,
+                "b_status": ExecutionStatus.RUNNING.value,
+                "b_attempts": start.number,
+                "b_provider": start.provider,
+                "b_deadline_at": start.deadline_at,
+                **cleared,
             }
             for start in starts
         ],
@@ -237,15 +212,11 @@ def _write_starts(connection: Connection, starts: Sequence[Start]) -> None:
 
 
 def _write_finishes(connection: Connection, finishes: Sequence[Finish], now: float) -> None:
-    if not finishes:
-        return
-    with_attempt = [_attempt_row(finish, finish.attempt_status) for finish in finishes if finish.attempt_id]
-    if with_attempt:
-        connection.execute(_END_ATTEMPT, with_attempt)
-    connection.execute(_END_EXECUTION, [_execution_row(finish, now) for finish in finishes])
+    tried = [_attempt_row(finish, finish.attempt_status) for finish in finishes if finish.attempt_id]
+    _END_ATTEMPT.execute(connection, tried)
+    _END_EXECUTION.execute(connection, [_execution_row(finish, now) for finish in finishes])
     answered = [_result_row(finish, finish.answer) for finish in finishes if finish.answer is not None]
-    if answered:
-        connection.execute(_INSERT_RESULT, answered)
+    _INSERT_RESULT.execute(connection, answered)
 
 
 def _write_refused(connection: Connection, finishes: Sequence[Finish]) -> None:
@@ -255,8 +226,7 @@ def _write_refused(connection: Connection, finishes: Sequence[Finish]) -> None:
         for finish in finishes
         if finish.attempt_id
     ]
-    if rows:
-        connection.execute(_END_ATTEMPT, rows)
+    _END_ATTEMPT.execute(connection, rows)
 
 
 def _attempt_row(finish: Finish, status: str) -> dict[str, object]:
@@ -283,7 +253,7 @@ def kept(answer: Answer) -> str:
 def _execution_row(finish: Finish, now: float) -> dict[str, object]:
     over = finish.status in TERMINAL
     return {
-        "b_id": finish.execution_id,
+        "execution_id": finish.execution_id,
         "b_status": finish.status.value,
         "b_kind": finish.kind,
         "b_stage": finish.stage,
@@ -298,25 +268,16 @@ def _execution_row(finish: Finish, now: float) -> dict[str, object]:
     }
 
 
+_OF_ANSWER = (
+    *("finish_reason", "retracted", "provider", "model_echoed", "region_stated", "region_evidence", "upstream"),
+    *("input_tokens", "output_tokens", "cost_usd", "simulated", "replayed", "served_at"),
+)
+
+
 def _result_row(finish: Finish, answer: Answer) -> dict[str, object]:
-    return {
-        "execution_id": finish.execution_id,
-        "attempt_id": finish.attempt_id,
-        "answer": answer.text,
-        "finish_reason": answer.finish_reason,
-        "retracted": answer.retracted,
-        "provider": answer.provider,
-        "model_echoed": answer.model_echoed,
-        "region_stated": answer.region_stated,
-        "region_evidence": answer.region_evidence,
-        "upstream": answer.upstream,
-        "input_tokens": answer.input_tokens,
-        "output_tokens": answer.output_tokens,
-        "cost_usd": answer.cost_usd,
-        "simulated": answer.simulated,
-        "replayed": answer.replayed,
-        "served_at": answer.served_at,
-    }
+    row = {f"b_{name}": getattr(answer, name) for name in _OF_ANSWER}
+    row |= {"b_execution_id": finish.execution_id, "b_attempt_id": finish.attempt_id, "b_answer": answer.text}
+    return row
 
 
 def _close(

@@ -1,15 +1,23 @@
-"""What the analyst process does: it classifies answers, and makes a job's report from the database."""
+"""The analyst process: it classifies answers, and makes a job's report from the database.
+
+Run as a module it answers questions on its standard input (see `beacon.runner.analyst`).
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from beacon.analysis.classify import AnswerText, classify_batch
 from beacon.analysis.observation import Observation
 from beacon.analysis.report import analyse
 from beacon.analysis.settings import settings_of
+from beacon.runner.analyst import LENGTH_BYTES
 from beacon.store import executions, jobs
 from beacon.store.database import Database, open_database
 
@@ -75,3 +83,33 @@ def observation(row: dict[str, Any]) -> Observation:
         simulated=bool(row["simulated"]),
         replayed=bool(row["replayed"]),
     )
+
+
+TASKS: dict[str, Callable[..., Any]] = {"classify": classify, "report_document": report_document}
+NICENESS = 10
+"""Answers are fetched before they are analysed."""
+
+
+def main() -> None:
+    """Answers one question after the other until the input ends."""
+    os.nice(NICENESS)
+    source, sink = sys.stdin.buffer, sys.stdout.buffer
+    # What a library prints must not get between the messages.
+    sys.stdout = sys.stderr
+    while len(head := source.read(LENGTH_BYTES)) == LENGTH_BYTES:
+        task, args = json.loads(source.read(int.from_bytes(head, "big")))
+        answer = json.dumps(_perform(task, args)).encode()
+        sink.write(len(answer).to_bytes(LENGTH_BYTES, "big") + answer)
+        sink.flush()
+
+
+def _perform(task: str, args: list[Any]) -> dict[str, Any]:
+    try:
+        return {"result": TASKS[task](*args)}
+    except Exception as error:  # noqa: BLE001 - the outermost loop of this process: the asker tells of it
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        return {"error": f"{type(error).__name__}: {error}", "where": f"{frame.filename}:{frame.lineno}"}
+
+
+if __name__ == "__main__":
+    main()
