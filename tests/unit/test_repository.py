@@ -14,7 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 REGISTRY_HOST = re.compile(r"(pypi|npmjs|pythonhosted|debian|npmmirror|yarnpkg)\.(org|com)\b")
 MACHINE_PATH = re.compile(r"(?<![\w.~/])/(work|root|home/\w+|Users/\w+)/")
 ADDRESS = re.compile(r"://|--(extra-)?index-url|--find-links|\bresolved\b")
-THIRD_PARTY = re.compile(r"(^|/)(node_modules|built)/|\.(woff2?|ttf|otf|gguf|whl)$|\.min\.(js|css)$|(^|/)htmx[^/]*\.js$")
+THIRD_PARTY = re.compile(
+    r"(^|/)(node_modules|built)/|\.(woff2?|ttf|otf|gguf|whl)$|\.min\.(js|css)$|(^|/)htmx[^/]*\.js$"
+)
 
 
 def tracked() -> list[Path]:
@@ -84,7 +86,15 @@ def test_the_lock_holds_each_direct_dependency() -> None:
     runtime = project["project"]["dependencies"]
     dev = [*runtime, *project["build-system"]["requires"]]
     dev += [line for group in groups.values() for line in group if isinstance(line, str)]
-    for lock, wanted in (("runtime.txt", runtime), ("dev.txt", dev), ("real.txt", project["project"]["optional-dependencies"]["real"])):
-        locked = set(re.findall(r"^([a-z0-9._-]+)==", (ROOT / "requirements" / lock).read_text(encoding="utf8"), re.M))
-        names = {re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0].lower().replace("_", "-") for line in wanted}
+    for lock, wanted in (
+        ("runtime.txt", runtime),
+        ("dev.txt", dev),
+        ("real.txt", project["project"]["optional-dependencies"]["real"]),
+    ):
+        locked = set(
+            re.findall(r"^([a-z0-9._-]+)==", (ROOT / "requirements" / lock).read_text(encoding="utf8"), re.M)
+        )
+        names = {
+            re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0].lower().replace("_", "-") for line in wanted
+        }
         assert names - locked == set(), f"requirements/{lock}: run `make lock`"
