@@ -1,6 +1,7 @@
 # Each target does its own set-up in .venv; Python >= 3.11 and make are all that must be there.
 #
-#   make demo [ARGS=--once | ARGS=--real]    make test [ARGS='-k barrier']    make check    make bench
+#   make demo [ARGS=--once | ARGS=--real]    make test [ARGS='-k barrier']    make check
+#   make bench [BENCH=benchmarks/router.py] [ARGS=…]
 #   make setup    make test-slow    make lock [ARGS=--upgrade]    make clean
 
 PY := .venv/bin/python
@@ -8,6 +9,7 @@ PIP := $(PY) -m pip --disable-pip-version-check --quiet
 READY := .venv/.ready
 ASSETS := src/beacon/web/static/built/manifest.json
 UV := uv==0.13.9
+BENCH ?= $(wildcard benchmarks/*.py)
 
 .PHONY: demo setup test test-slow check format bench lock clean FORCE
 .DEFAULT_GOAL := demo
@@ -33,12 +35,12 @@ format: setup
 	.venv/bin/ruff format .
 
 bench: setup
-	$(PY) -m benchmarks $(ARGS)
+	@for script in $(BENCH); do echo "== $$script"; $(PY) $$script $(ARGS) || exit 1; done
 
 setup: $(READY)
 
 .venv/bin/python:
-	@PYTHON="$(PYTHON)" sh scripts/make-venv.sh
+	@PYTHON="$(PYTHON)" sh tools/make-venv.sh
 
 $(READY): requirements/dev.txt pyproject.toml package-lock.json hatch_build.py $(if $(wildcard $(ASSETS)),,FORCE) | .venv/bin/python
 	@echo "Installing what requirements/dev.txt locks, and Beacon itself, into .venv"

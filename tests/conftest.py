@@ -26,9 +26,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("browser") is None or find_chromium() is not None:
         return
     if os.environ.get("CI"):
-        pytest.fail(
-            f"no Chromium was found, and CI always runs the browser tests: {HOW_TO_GET_ONE}", pytrace=False
-        )
+        pytest.fail(f"no Chromium was found, and CI always runs the browser tests: {HOW_TO_GET_ONE}", pytrace=False)
     pytest.skip("no Chromium was found")
 
 
