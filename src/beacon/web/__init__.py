@@ -1,0 +1,1 @@
+"""API, live events, portal pages and their templates and static files, auth."""
