@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from beacon.analysis import student
 from beacon.analysis.draws import Bits, p_value, relabelled
+from beacon.analysis.exact import grid
 from beacon.analysis.settings import MINIMUM_CLUSTERS
 
 TIE = 1e-9
@@ -123,12 +124,32 @@ def effect(clusters: list[Cluster]) -> float:
 def permutation_p(clusters: list[Cluster], draws: int, seed: int) -> float:
     """Studentised permutation of the arms' labels within each stratum (Chung and Romano 2013).
 
-    Clusters and strata are sorted and the pair is turned to the smaller of its two tables, so that neither
-    names nor the order of rows can change a draw.
+    Summed over all relabellings where that is quick, drawn elsewhere. Clusters and strata are sorted and the
+    pair is turned to the smaller of its two tables, so that neither names nor the order of rows can change a
+    draw.
     """
     table = _canonical(clusters)
-    bits = Bits(seed, draws, table)
+    exact = _exact_p(table)
+    return _drawn_p(table, draws, seed) if exact is None else exact
+
+
+def _exact_p(table: tuple[Cluster, ...]) -> float | None:
+    distribution = grid(table)
+    if distribution is None:
+        return None
     floor = imaginary(list(table))
+    differences = [_difference(cluster) for cluster in table]
+    observed = _studentised(
+        np.array([math.fsum(differences)]), np.array([math.fsum(d * d for d in differences)]), len(table), floor
+    )
+    total, squares = distribution.sums()
+    statistic = _studentised(total, squares, len(table), floor)
+    return distribution.probability(statistic >= observed[0] * (1 - TIE))
+
+
+def _drawn_p(table: tuple[Cluster, ...], draws: int, seed: int) -> float:
+    floor = imaginary(list(table))
+    bits = Bits(seed, draws, table)
     total = np.zeros(draws + 1)
     squares = np.zeros(draws + 1)
     for cluster in table:
