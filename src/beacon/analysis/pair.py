@@ -1,0 +1,241 @@
+"""Two arms compared by a rate: effect, test and interval that cannot contradict each other.
+
+A *stratum* is what both arms were asked alike (a question; with it persona and language where those vary);
+a *cluster* is what was sampled (the question, or the model where models are pooled). The effect is the mean
+over clusters of the mean over strata of the difference of rates, second arm minus first.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beacon.analysis import student
+from beacon.analysis.draws import Bits, p_value, relabelled
+from beacon.analysis.exact import grid
+from beacon.analysis.settings import MINIMUM_CLUSTERS
+
+TIE = 1e-9
+"""Statistics that differ relatively by less are equal: ties must not be decided by rounding."""
+
+HOPELESS = 0.1
+FEW_DRAWS = 999
+"""Where the t test alone gives more than HOPELESS, the permutation test can add nothing to the call and is
+done with FEW_DRAWS. The choice depends on the observed statistic only, so that P(p <= a) <= a for a <= 0.1."""
+
+
+class Counts(NamedTuple):
+    """Of one stratum: `k` answers in the class of `n` answers, in either arm; both n are positive."""
+
+    ka: int
+    na: int
+    kb: int
+    nb: int
+
+    @property
+    def difference(self) -> float:
+        return self.kb / self.nb - self.ka / self.na
+
+    def swapped(self) -> Counts:
+        return Counts(self.kb, self.nb, self.ka, self.na)
+
+
+Cluster = tuple[Counts, ...]
+_NORMAL = NormalDist()
+
+
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """Clusters in which the second arm has more, less, and as much."""
+
+    up: int
+    down: int
+    equal: int
+
+
+@dataclass(frozen=True, slots=True)
+class PairTest:
+    """`interval` is for the average over clusters like these, `interval_pack` for these very clusters (None
+    where a cell has one answer only, so that its noise is unknown). `rates` are the arms' mean rates, `n`
+    their answers."""
+
+    effect: float
+    interval: tuple[float, float]
+    interval_pack: tuple[float, float] | None
+    p: float
+    n: tuple[int, int]
+    in_class: tuple[int, int]
+    rates: tuple[float, float]
+    clusters: int
+    direction: Direction
+
+
+def compare(clusters: list[Cluster], *, alpha: float, draws: int, seed: int) -> PairTest | None:
+    """None where fewer than 6 clusters have answers in both arms: too few to say anything over them."""
+    if len(clusters) < MINIMUM_CLUSTERS:
+        return None
+    differences = [_difference(cluster) for cluster in clusters]
+    estimate = _estimate(clusters)
+    p_t = student.two_sided_p(abs(estimate.effect) / math.sqrt(estimate.variance), len(clusters) - 1)
+    p_permutation = permutation_p(clusters, draws if p_t <= HOPELESS else min(draws, FEW_DRAWS), seed)
+    half = student.quantile(1 - alpha / 2, len(clusters) - 1) * math.sqrt(estimate.variance)
+    return PairTest(
+        effect=estimate.effect,
+        interval=_around(estimate.effect, half),
+        interval_pack=_pack_interval(clusters, estimate.effect, alpha),
+        p=max(p_permutation, p_t),
+        n=arm_sizes(clusters),
+        in_class=_in_class(clusters),
+        rates=_rates(clusters),
+        clusters=len(clusters),
+        direction=_direction(differences),
+    )
+
+
+class Estimate(NamedTuple):
+    effect: float
+    variance: float
+
+
+def _estimate(clusters: list[Cluster]) -> Estimate:
+    differences = sorted(_difference(cluster) for cluster in clusters)
+    q = len(differences)
+    effect = math.fsum(differences) / q
+    spread = math.fsum((d - effect) ** 2 for d in differences) / (q - 1)
+    return Estimate(effect, spread / q + imaginary(clusters))
+
+
+def interval(clusters: list[Cluster], alpha: float) -> tuple[float, float]:
+    """The interval of `compare` alone, without its test."""
+    estimate = _estimate(clusters)
+    half = student.quantile(1 - alpha / 2, len(clusters) - 1) * math.sqrt(estimate.variance)
+    return _around(estimate.effect, half)
+
+
+def effect(clusters: list[Cluster]) -> float:
+    return _estimate(clusters).effect
+
+
+def permutation_p(clusters: list[Cluster], draws: int, seed: int) -> float:
+    """Studentised permutation of the arms' labels within each stratum (Chung and Romano 2013).
+
+    Summed over all relabellings where that is quick, drawn elsewhere. Clusters and strata are sorted and the
+    pair is turned to the smaller of its two tables, so that neither names nor the order of rows can change a
+    draw.
+    """
+    table = _canonical(clusters)
+    exact = _exact_p(table)
+    return _drawn_p(table, draws, seed) if exact is None else exact
+
+
+def _exact_p(table: tuple[Cluster, ...]) -> float | None:
+    distribution = grid(table)
+    if distribution is None:
+        return None
+    floor = imaginary(list(table))
+    differences = [_difference(cluster) for cluster in table]
+    observed = _studentised(
+        np.array([math.fsum(differences)]), np.array([math.fsum(d * d for d in differences)]), len(table), floor
+    )
+    total, squares = distribution.sums()
+    statistic = _studentised(total, squares, len(table), floor)
+    return distribution.probability(statistic >= observed[0] * (1 - TIE))
+
+
+def _drawn_p(table: tuple[Cluster, ...], draws: int, seed: int) -> float:
+    floor = imaginary(list(table))
+    bits = Bits(seed, draws, table)
+    total = np.zeros(draws + 1)
+    squares = np.zeros(draws + 1)
+    for cluster in table:
+        moved = _relabelled_differences(cluster, bits, draws)
+        if moved is not None:
+            total += moved
+            squares += moved * moved
+    statistic = _studentised(total, squares, len(table), floor)
+    reached = int(np.count_nonzero(statistic[1:] >= statistic[0] * (1 - TIE)))
+    return p_value(reached, draws)
+
+
+def _studentised(
+    total: NDArray[np.float64], squares: NDArray[np.float64], clusters: int, floor: float
+) -> NDArray[np.float64]:
+    spread = np.maximum(squares - total * total / clusters, 0) / (clusters - 1)
+    result: NDArray[np.float64] = np.abs(total) / clusters / np.sqrt(spread / clusters + floor)
+    return result
+
+
+def _relabelled_differences(cluster: Cluster, bits: Bits, draws: int) -> NDArray[np.float64] | None:
+    """The cluster's difference, first as observed and then under each draw; None where it is always 0."""
+    total: NDArray[np.float64] | None = None
+    for ka, na, kb, nb in cluster:
+        k = ka + kb
+        if k in {0, na + nb}:
+            continue
+        offsets, least = relabelled(bits, k, na, nb, draws)
+        possible = np.array([j / na - (k - j) / nb for j in range(least, min(k, na) + 1)])
+        moved = possible[np.concatenate(([ka - least], offsets))]
+        total = moved if total is None else total + moved
+    return None if total is None else total / len(cluster)
+
+
+def imaginary(clusters: list[Cluster]) -> float:
+    """The variance of one imaginary deviating answer in each arm (after Agresti and Caffo 2000).
+
+    Without it the interval collapses where nothing deviates.
+    """
+    na, nb = arm_sizes(clusters)
+    return 1 / na**2 + 1 / nb**2
+
+
+def _canonical(clusters: list[Cluster]) -> tuple[Cluster, ...]:
+    one = tuple(sorted(tuple(sorted(cluster)) for cluster in clusters))
+    other = tuple(sorted(tuple(sorted(counts.swapped() for counts in cluster)) for cluster in clusters))
+    return min(one, other)
+
+
+def _difference(cluster: Cluster) -> float:
+    return math.fsum(counts.difference for counts in cluster) / len(cluster)
+
+
+def _direction(differences: list[float]) -> Direction:
+    up = sum(1 for d in differences if d > TIE)
+    down = sum(1 for d in differences if d < -TIE)
+    return Direction(up, down, len(differences) - up - down)
+
+
+def arm_sizes(clusters: list[Cluster]) -> tuple[int, int]:
+    """Answers of either arm."""
+    return sum(c.na for cluster in clusters for c in cluster), sum(c.nb for cluster in clusters for c in cluster)
+
+
+def _in_class(clusters: list[Cluster]) -> tuple[int, int]:
+    return sum(c.ka for cluster in clusters for c in cluster), sum(c.kb for cluster in clusters for c in cluster)
+
+
+def _rates(clusters: list[Cluster]) -> tuple[float, float]:
+    a = math.fsum(c.ka / c.na / len(cluster) for cluster in clusters for c in cluster)
+    b = math.fsum(c.kb / c.nb / len(cluster) for cluster in clusters for c in cluster)
+    return a / len(clusters), b / len(clusters)
+
+
+def _pack_interval(clusters: list[Cluster], centre: float, alpha: float) -> tuple[float, float] | None:
+    """Only the noise of repeats: binomial within each cell, unbiased by n - 1."""
+    noise = 0.0
+    for cluster in clusters:
+        for ka, na, kb, nb in cluster:
+            if na < 2 or nb < 2:
+                return None
+            a, b = ka / na, kb / nb
+            noise += (a * (1 - a) / (na - 1) + b * (1 - b) / (nb - 1)) / len(cluster) ** 2
+    half = _NORMAL.inv_cdf(1 - alpha / 2) * math.sqrt(noise / len(clusters) ** 2 + imaginary(clusters))
+    return _around(centre, half)
+
+
+def _around(centre: float, half: float) -> tuple[float, float]:
+    return max(-1.0, centre - half), min(1.0, centre + half)

@@ -1,0 +1,60 @@
+"""What a reader must know of the data before the findings: what is missing, simulated, unknown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from beacon.analysis.observation import Observation
+from beacon.analysis.words import counted, listed
+
+
+def data_quality(observations: list[Observation]) -> dict[str, Any]:
+    total = len(observations)
+    missing = [o for o in observations if not o.answered]
+    return {
+        "executions": total,
+        "answers": total - len(missing),
+        "missing": len(missing),
+        "missing_by": _missing_by(missing),
+        "unclassified": sum(1 for o in observations if o.status == "completed" and o.label is None),
+        "status": dict(sorted(Counter(o.status for o in observations).items())),
+        "failures": dict(sorted(Counter(o.kind for o in observations if o.kind is not None).items())),
+        "flags": dict(sorted(Counter(flag for o in observations for flag in o.flags).items())),
+        "simulated": sum(1 for o in observations if o.simulated),
+        "replayed": sum(1 for o in observations if o.replayed),
+        "region_evidence": dict(sorted(Counter(o.region_evidence for o in observations).items())),
+        "upstream_unknown": sum(1 for o in observations if o.answered and o.upstream is None),
+        "model_echo_unknown": sum(1 for o in observations if o.answered and o.model_echoed is None),
+        "start_unknown": sum(1 for o in observations if o.answered and o.started_at is None),
+        "repeats": 1 + max((o.repeat for o in observations), default=0) - min((o.repeat for o in observations), default=0),
+    }
+
+
+def _missing_by(missing: list[Observation]) -> list[dict[str, Any]]:
+    counts = Counter((o.model, o.region, o.kind or o.label or o.status) for o in missing)
+    return [
+        {"model": model, "region": region, "reason": reason, "count": count}
+        for (model, region, reason), count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ]
+
+
+def notices(quality: dict[str, Any]) -> list[str]:
+    """Sentences that stand above all findings."""
+    told = []
+    if quality["simulated"]:
+        told.append(
+            f"{counted(quality['simulated'], 'execution')} of {quality['executions']:,} came from simulated providers: "
+            "nothing here is a statement about a real model."
+        )
+    if quality["replayed"]:
+        told.append(f"{counted(quality['replayed'], 'execution')} of {quality['executions']:,} replay answers recorded earlier.")
+    if quality["missing"]:
+        worst = [f"{row['count']} of {row['model']} in {row['region']} ({row['reason']})" for row in quality["missing_by"]]
+        told.append(
+            f"{counted(quality['missing'], 'execution')} of {quality['executions']:,} without an answer that could be "
+            f"classified: {listed(worst, most=4)}."
+        )
+    if quality["unclassified"]:
+        told.append(f"{counted(quality['unclassified'], 'answer')} not classified, counted as missing.")
+    return told

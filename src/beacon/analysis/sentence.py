@@ -1,0 +1,109 @@
+"""A finding as a sentence for a person. What speaks against the plain reading stands first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from beacon.analysis.comparison import Comparison
+from beacon.analysis.family import Call
+from beacon.analysis.finding import RouteShare
+from beacon.analysis.pair import Direction
+from beacon.analysis.words import counted, listed, percent, points, probability
+
+Routes = tuple[tuple[RouteShare, ...], tuple[RouteShare, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a sentence tells of a finding, first group against second as in the finding itself."""
+
+    did: str
+    effect: float
+    interval: tuple[float, float]
+    q: float
+    n: tuple[int, int]
+    clusters: int
+    direction: Direction
+    call: Call
+    alpha: float
+    smallest_effect: float
+
+
+def sentence(comparison: Comparison, told: Told) -> str:
+    """Turned so that the group with more comes first and the difference reads as positive."""
+    low, high = told.interval
+    more, less = comparison.groups[1], comparison.groups[0]
+    n_more, n_less = told.n[1], told.n[0]
+    up, down = told.direction.up, told.direction.down
+    if told.effect < 0:
+        low, high = -high, -low
+        more, less, n_more, n_less, up, down = less, more, n_less, n_more, down, up
+    noun = "question" if comparison.level == "overall" else "model"
+    behind = (
+        f"averaged over {counted(told.clusters, noun)} ({percent(1 - told.alpha)} interval {points(low)} to {points(high)}, "
+        f"{noun}s as clusters; {probability('q', told.q)}; {n_more:,} and {n_less:,} answers; "
+        f"{counted(up, noun)} up, {down} down, {told.direction.equal} equal)"
+    )
+    size = points(abs(told.effect))
+    unit = "point" if size == "1" else "points"
+    if told.call == "difference":
+        reaches_inside = low < told.smallest_effect
+        margin = f"; it may be smaller than {points(told.smallest_effect)} points" if reaches_inside else ""
+        return f"{_than(comparison, told.did, f'{size} {unit} more often', more, less)}, {behind}{margin}."
+    seen = "as often in both" if size == "0" else f"{size} {unit} more often {_at(comparison, more)}"
+    if told.call == "negligible":
+        within = f"the whole interval lies within ±{points(told.smallest_effect)} points"
+        return f"{_between(comparison, told.did)} is negligible: {seen}, {behind}; {within}."
+    return f"{_between(comparison, told.did)} is undecided: {seen}, {behind}."
+
+
+def _who(comparison: Comparison) -> str:
+    model = comparison.fixed("model")
+    who = model if model is not None else "models together"
+    region = comparison.fixed("region")
+    return f"{who} in {region}" if region is not None else who
+
+
+def _than(comparison: Comparison, did: str, how: str, more: str, less: str) -> str:
+    if comparison.factor == "model":
+        return f"{more} {did} {how} than {less}"
+    return f"{_who(comparison)} {did} {how} {_at(comparison, more)} than {_at(comparison, less)}"
+
+
+def _at(comparison: Comparison, level: str) -> str:
+    match comparison.factor:
+        case "region":
+            return f"in {level}"
+        case "language":
+            return f"when asked in {level}"
+        case "persona":
+            return f"under persona {level}"
+        case "model":
+            return f"by {level}"
+
+
+def _between(comparison: Comparison, did: str) -> str:
+    a, b = comparison.groups
+    if comparison.factor == "model":
+        return f"The difference between {a} and {b} in how often each {did}"
+    return f"The difference between {_at(comparison, a)} and {_at(comparison, b)} in how often {_who(comparison)} {did}"
+
+
+def told_first(comparison: Comparison, confounded_with: Sequence[str], routes: Routes | None) -> str:
+    """What must be said before the difference is: other routes, another language, another prompt."""
+    a, b = comparison.groups
+    parts = []
+    if "routes" in confounded_with and routes is not None:
+        mixes = f"{a}: {_mix(routes[0])}; {b}: {_mix(routes[1])}"
+        parts.append(f"Over different routes ({mixes}), so not shown to be an effect of the {comparison.factor}: ")
+    if "language" in confounded_with:
+        first, second = comparison.languages
+        parts.append(f"Region with language ({a} in {listed(first)}, {b} in {listed(second)}): ")
+    if "prompt" in confounded_with:
+        parts.append("Region with its own prompt (persona regional): ")
+    return "".join(parts)
+
+
+def _mix(shares: Sequence[RouteShare]) -> str:
+    return listed([f"{share.upstream or 'unknown'} {share.answers}" for share in shares], most=4)
