@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Literal
 
@@ -20,7 +20,10 @@ from beacon.lab.world import Answers, Narrative
 LANGUAGES = ("en", "zh")
 MIN_TOKENS = 70
 MAX_FACTS = 5
+MAX_CONTEXTS = 4
 _PIECE = re.compile(r"[\u3000-\u9fff\uff00-\uffef]{1,2}|[^\s\u3000-\u9fff\uff00-\uffef]+\s*|\s+")
+
+OUTCOMES = tuple(Answers.model_fields)
 
 FinishReason = Literal["stop", "length", "content_filter"]
 
@@ -48,11 +51,21 @@ class Phrases(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class ScriptedAnswer:
-    """`outcome` names the scripted class: a field of `Answers`, or `substantive`."""
+    """`outcome` names the scripted class: a field of `Answers`, or `substantive`. `tokens` joined are the text."""
 
     outcome: str
-    text: str
+    tokens: list[str]
     finish_reason: FinishReason
+
+    @property
+    def text(self) -> str:
+        return "".join(self.tokens)
+
+    def at_most(self, max_tokens: int | None) -> ScriptedAnswer:
+        """This answer, cut with finish reason `length` where the request allows fewer tokens."""
+        if max_tokens is None or len(self.tokens) <= max_tokens:
+            return self
+        return ScriptedAnswer(self.outcome, self.tokens[:max_tokens], "length")
 
 
 @cache
@@ -63,53 +76,44 @@ def phrases(language: str) -> Phrases:
     return load(Phrases, text, f"phrases/{known}.yaml")
 
 
-def pieces(text: str) -> list[str]:
-    """The text cut into simulated tokens: a word with the space after it, or two Chinese characters."""
-    return _PIECE.findall(text)
+@lru_cache(maxsize=16_384)
+def tokens_of(sentence: str) -> tuple[str, ...]:
+    """The sentence cut into simulated tokens: a word with the space after it, or two Chinese characters."""
+    return tuple(_PIECE.findall(sentence))
 
 
 def draw_answer(behaviour: Behaviour, asked: Asked, draws: Draws) -> ScriptedAnswer:
     outcome = draw_outcome(behaviour.answers, draws)
     if outcome == "empty":
-        return ScriptedAnswer(outcome, "", "stop")
+        return ScriptedAnswer(outcome, [], "stop")
     if outcome in {"refusal", "evasive"}:
         return ScriptedAnswer(outcome, _withheld(outcome, asked, draws), "stop")
-    text = _substantive(behaviour.narrative, asked, draws)
+    tokens = _substantive(behaviour.narrative, asked, draws)
     if outcome == "length":
-        return ScriptedAnswer(outcome, _first_part(text, 0.6), "length")
+        return ScriptedAnswer(outcome, _first_part(tokens, 0.6), "length")
     if outcome == "content_filter":
-        return ScriptedAnswer(outcome, "", "content_filter")
+        return ScriptedAnswer(outcome, [], "content_filter")
     if outcome == "retracted":
-        return ScriptedAnswer(outcome, _first_part(text, 0.5), "content_filter")
-    return ScriptedAnswer(outcome, text, "stop")
+        return ScriptedAnswer(outcome, _first_part(tokens, 0.5), "content_filter")
+    return ScriptedAnswer(outcome, tokens, "stop")
 
 
 def draw_outcome(answers: Answers, draws: Draws) -> str:
     point = draws.uniform()
-    for name in Answers.model_fields:
+    for name in OUTCOMES:
         point -= getattr(answers, name)
         if point < 0:
             return name
     return "substantive"
 
 
-def shortened(
-    answer: ScriptedAnswer, tokens: list[str], max_tokens: int | None
-) -> tuple[ScriptedAnswer, list[str]]:
-    """The answer and its tokens, cut with finish reason `length` where the request allows fewer."""
-    if max_tokens is None or len(tokens) <= max_tokens:
-        return answer, tokens
-    kept = tokens[:max_tokens]
-    return ScriptedAnswer(answer.outcome, "".join(kept), "length"), kept
-
-
-def _withheld(outcome: str, asked: Asked, draws: Draws) -> str:
+def _withheld(outcome: str, asked: Asked, draws: Draws) -> list[str]:
     book = phrases(asked.language)
     slots = book.refusal if outcome == "refusal" else book.evasive
-    return book.joiner.join(draws.choose(slot) for slot in slots)
+    return _joined([draws.choose(slot) for slot in slots], book.joiner)
 
 
-def _substantive(narrative: Narrative, asked: Asked, draws: Draws) -> str:
+def _substantive(narrative: Narrative, asked: Asked, draws: Draws) -> list[str]:
     book = phrases(asked.language)
     told = book.narratives[narrative]
     sentences = [draws.choose(told.openings)]
@@ -118,16 +122,18 @@ def _substantive(narrative: Narrative, asked: Asked, draws: Draws) -> str:
         chosen = _chosen_facts(narrative, facts, draws)
         leads = draws.sample(told.leads, len(chosen))
         sentences += [
-            lead.format(fact=_wording(fact, asked.language)) for lead, fact in zip(leads, chosen, strict=True)
+            lead.replace("{fact}", _wording(fact, asked.language)) for lead, fact in zip(leads, chosen, strict=True)
         ]
     else:
         sentences += draws.sample(told.generic, 3 + draws.below(3))
-    contexts = draws.sample(told.contexts, len(told.contexts))
-    sentences.append(contexts.pop())
-    while contexts and len(pieces(book.joiner.join(sentences))) < MIN_TOKENS:
-        sentences.append(contexts.pop())
+    length = sum(len(tokens_of(sentence)) for sentence in sentences)
+    for context in draws.sample(told.contexts, MAX_CONTEXTS):
+        sentences.append(context)
+        length += len(tokens_of(context))
+        if length >= MIN_TOKENS:
+            break
     sentences.append(draws.choose(told.closings))
-    return book.joiner.join(sentences)
+    return _joined(sentences, book.joiner)
 
 
 def _chosen_facts(narrative: Narrative, facts: tuple[Fact, ...], draws: Draws) -> list[Fact]:
@@ -145,6 +151,13 @@ def _wording(fact: Fact, language: str) -> str:
     return terms[0] if terms else fact.statement.strip().rstrip(".")
 
 
-def _first_part(text: str, share: float) -> str:
-    tokens = pieces(text)
-    return "".join(tokens[: max(1, int(len(tokens) * share))]).rstrip()
+def _joined(sentences: list[str], joiner: str) -> list[str]:
+    tokens: list[str] = []
+    for sentence in sentences[:-1]:
+        tokens += tokens_of(sentence + joiner)
+    tokens += tokens_of(sentences[-1])
+    return tokens
+
+
+def _first_part(tokens: list[str], share: float) -> list[str]:
+    return tokens[: max(1, int(len(tokens) * share))]

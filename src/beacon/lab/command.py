@@ -77,6 +77,5 @@ def _announce(lab: Lab, fleet_file: Path | None, output: TextIO) -> None:
 def _watch(lab: Lab) -> None:
     while True:
         time.sleep(LOOK_EVERY_S)
-        for process in lab.processes:
-            if not process.alive:
-                raise UnavailableError("one of the lab's processes ended unexpectedly", where=process.name)
+        for process in lab.ended():
+            raise UnavailableError("one of the lab's processes ended unexpectedly", where=process.name)

@@ -28,6 +28,8 @@ class Emission:
 
     def due(self) -> list[tuple[float, bytes]]:
         """(seconds after the start, bytes), in order, at least a tick apart."""
+        if self.first_s == self.last_s:
+            return [(self.first_s, b"".join(self.parts))] if self.parts else []
         last = len(self.parts) - 1
         step = (self.last_s - self.first_s) / last if last > 0 else 0.0
         written: list[tuple[float, list[bytes]]] = []
@@ -52,9 +54,7 @@ def emission(script: Script, stream: bool, include_usage: bool) -> Emission:
     kind = script.fault.kind if script.fault is not None else None
     half = whole[: len(whole) // 2]
     if kind in {"cut", "stall"}:
-        until_s = (
-            script.first_token_s + (script.total_s - script.first_token_s) / 2 if stream else script.total_s
-        )
+        until_s = script.first_token_s + (script.total_s - script.first_token_s) / 2 if stream else script.total_s
         return Emission(half, first_s, until_s, length, "reset" if kind == "cut" else "silence")
     if kind == "no_done" and stream:
         whole = whole[:-1]
@@ -62,11 +62,7 @@ def emission(script: Script, stream: bool, include_usage: bool) -> Emission:
         whole = []
     elif kind == "error_event":
         message = "simulated failure in the middle of the answer"
-        whole = (
-            [*half, error_event(message)]
-            if stream
-            else [error_body(message, ERROR_TYPES.get(500, "server_error"))]
-        )
+        whole = [*half, error_event(message)] if stream else [error_body(message, ERROR_TYPES.get(500, "server_error"))]
     elif kind in {"truncated", "no_done"}:
         broken = whole[len(half)]
         whole = [*half, broken[: len(broken) // 2]]

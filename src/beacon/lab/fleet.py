@@ -9,18 +9,22 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import select
+import selectors
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any, cast
 from urllib.parse import urlsplit
 
 import aiohttp
 import yaml
 
+import beacon
 from beacon.domain.fleet import FLEET_SCHEMA, Cost, Fleet, Provider
 from beacon.domain.regions import normalise
 from beacon.errors import InputError, UnavailableError
@@ -33,73 +37,74 @@ READY_WITHIN_S = 60.0
 STOP_WITHIN_S = 3.0
 
 
+@dataclass(frozen=True, slots=True)
 class LabProcess:
-    """One simulated provider in a process of its own; `url` is known once it is ready."""
+    """One simulated provider, ready."""
 
-    def __init__(self, name: str, region: str, command: list[str]) -> None:
-        self.name = name
-        self.region = region
-        self.url = ""
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, env=_environment()
-        )
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def alive(self) -> bool:
-        return self._process.poll() is None
-
-    def wait_ready(self, until: float) -> None:
-        """`until` is a moment of time.monotonic(). Raises InputError with what the process found wrong."""
-        output = cast(IO[bytes], self._process.stdout)
-        readable, _, _ = select.select([output], [], [], max(0.0, until - time.monotonic()))
-        line = output.readline() if readable else b""
-        told = json.loads(line) if line.endswith(b"\n") else {}
-        if "error" in told:
-            raise InputError(**told["error"])
-        if "url" not in told:
-            why = "did not say that it is ready" if self.alive else f"ended with code {self._process.wait()}"
-            raise UnavailableError(f"the lab's process {why}", where=self.name, todo="see its messages above")
-        self.url = str(told["url"])
-
-    def ask_to_stop(self) -> None:
-        self._process.terminate()
-
-    def stop(self, until: float) -> None:
-        try:
-            self._process.wait(max(0.0, until - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
+    name: str
+    region: str
+    url: str
+    pid: int
 
 
 class Lab:
-    """The processes of one lab and what they were sent."""
+    """The processes of one lab and what they were sent. `processes` are known once it is ready."""
 
-    def __init__(self, world: World, seed: int, processes: list[LabProcess], api_key_env: str | None) -> None:
+    def __init__(self, world: World, seed: int, names: list[str], command: list[str], api_key_env: str | None) -> None:
         self.world = world
         self.seed = seed
-        self.processes = processes
+        self.processes: list[LabProcess] = []
+        self._names = names
+        self._said = b""
         self._api_key_env = api_key_env
+        self._host = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, env=_environment()
+        )
 
     def wait_ready(self) -> None:
+        """Raises InputError with what the processes found wrong, or UnavailableError."""
         until = time.monotonic() + READY_WITHIN_S
-        for process in self.processes:
-            process.wait_ready(until)
+        for name in self._names:
+            told = self._next_line(until)
+            if "error" in told:
+                raise InputError(**told["error"])
+            if "url" not in told:
+                code = self._host.poll()
+                why = "did not say that it is ready" if code is None else f"ended with code {code}"
+                raise UnavailableError(f"the lab {why}", where=name, todo="see its messages above")
+            self.processes.append(LabProcess(name, told["region"], told["url"], told["pid"]))
+
+    def _next_line(self, until: float) -> dict[str, Any]:
+        """What the host tells next; nothing if it says nothing until then (time.monotonic())."""
+        output = cast(IO[bytes], self._host.stdout).fileno()
+        with selectors.DefaultSelector() as selector:
+            selector.register(output, selectors.EVENT_READ)
+            while b"\n" not in self._said:
+                more = os.read(output, 4096) if selector.select(max(0.0, until - time.monotonic())) else b""
+                if not more:
+                    return {}
+                self._said += more
+        line, _, self._said = self._said.partition(b"\n")
+        return cast(dict[str, Any], json.loads(line))
+
+    def ended(self) -> list[LabProcess]:
+        """The processes that are no more."""
+        self._host.poll()
+        return [process for process in self.processes if not _exists(process.pid)]
 
     def stop(self) -> None:
-        """SIGTERM to all, then SIGKILL to those that are still there; returns when all are gone."""
-        for process in self.processes:
-            process.ask_to_stop()
-        until = time.monotonic() + STOP_WITHIN_S
-        for process in self.processes:
-            process.stop(until)
+        """SIGTERM and the end of their input; then SIGKILL, by process id, to what is still there after a while."""
+        self._host.terminate()
+        cast(IO[bytes], self._host.stdin).close()
+        try:
+            self._host.wait(STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            for process in self.processes:
+                if _exists(process.pid):
+                    os.kill(process.pid, signal.SIGKILL)
+            self._host.kill()
+            self._host.wait()
+        cast(IO[bytes], self._host.stdout).close()
 
     @property
     def fleet(self) -> Fleet:
@@ -226,27 +231,30 @@ def _spawn(
     count = len(names) * replicas
     if port and port + count - 1 > 65_535:
         raise InputError(f"{count} providers from port {port} on would pass 65535", where="--port")
-    lab = Lab(known, seed, [], api_key_env)
-    for index in range(count):
-        region, replica = names[index % len(names)], index // len(names)
-        command = [sys.executable, "-m", "beacon.lab.server", "--supervised", "--region", region]
-        command += ["--world", world, "--seed", str(_replica_seed(seed, replica))]
-        command += ["--port", str(port + index if port else 0)]
-        command += [] if record else ["--no-record"]
-        command += ["--api-key-env", api_key_env] if api_key_env else []
-        name = f"lab-{region}" if replicas == 1 else f"lab-{region}-{replica + 1}"
-        lab.processes.append(LabProcess(name, region, command))
-    return lab
-
-
-def _replica_seed(seed: int, replica: int) -> int:
-    """Replicas of a region must not give the same answers: a repeat would count twice."""
-    return seed if replica == 0 else seed + replica * 1_000_000_007
+    command = [sys.executable, "-m", "beacon.lab.server", "--supervised"]
+    command += ["--world", world, "--seed", str(seed), "--port", str(port)]
+    command += [] if record else ["--no-record"]
+    command += ["--api-key-env", api_key_env] if api_key_env else []
+    providers = []
+    for replica in range(1, replicas + 1):
+        for region in names:
+            command += ["--region", region]
+            providers.append(f"lab-{region}" if replicas == 1 else f"lab-{region}-{replica}")
+    return Lab(known, seed, providers, command, api_key_env)
 
 
 def _environment() -> dict[str, str]:
-    """The environment, with the places from which this process imports: beacon need not be installed."""
-    return os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    """The environment, with the place of this very beacon in front: it need not be installed."""
+    here = str(Path(beacon.__file__).parent.parent)
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))}
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _root(url: str) -> str:

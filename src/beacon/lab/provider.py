@@ -9,6 +9,8 @@ import os
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -17,25 +19,33 @@ from aiohttp import web
 from beacon.domain.clock import SystemClock
 from beacon.lab.completion import BadRequestError, ChatRequest, error_body, error_type, read_request
 from beacon.lab.emission import Emission, emission
-from beacon.lab.knowledge import QuestionBook
+from beacon.lab.knowledge import Asked, QuestionBook
 from beacon.lab.request_log import RequestLog, Row
 from beacon.lab.script import Script, Scriptwriter
 from beacon.lab.station import TurnedAway
 from beacon.lab.world import Fault
 
 MAX_KEY_LENGTH = 200
+SMALL_BODY = 4096
 ENDED_BY_CLOSING = frozenset({"reset", "cut", "hang", "stall"})
 """Outcomes that can only end with the connection, so that its end says nothing about the client."""
 _RESET = struct.pack("ii", 1, 0)
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A request's body, read; `prompt` is the beginning of the digest of its messages."""
+
+    request: ChatRequest
+    asked: Asked
+    prompt: str
+
+
 class SimulatedProvider:
     """Handles the requests to one region. `api_key` None means that anyone may ask."""
 
-    def __init__(
-        self, writer: Scriptwriter, book: QuestionBook, log: RequestLog, api_key: str | None
-    ) -> None:
+    def __init__(self, writer: Scriptwriter, book: QuestionBook, log: RequestLog, api_key: str | None) -> None:
         self._writer = writer
         self._book = book
         self._log = log
@@ -43,6 +53,7 @@ class SimulatedProvider:
         self._clock = SystemClock()
         self._started_at = self._reset_at = self._clock.monotonic()
         self._stations = writer.stations(self._clock)
+        self._read_small = lru_cache(maxsize=2048)(self._read_new)
         self._routes: dict[tuple[str, str], Handler] = {
             ("POST", "/v1/chat/completions"): self._complete,
             ("GET", "/v1/models"): self._models,
@@ -71,20 +82,17 @@ class SimulatedProvider:
         if not self._authorised(request):
             return self._error(401, "the API key is wrong or missing", code="invalid_api_key")
         try:
-            asked = read_request(await request.read())
+            reading = self._read(await request.read())
         except BadRequestError as fault:
             return self._error(400, str(fault), param=fault.param)
-        model = self._writer.model_named(asked.model)
+        model = self._writer.model_named(reading.request.model)
         if model is None:
-            message = f"the model {asked.model!r} does not exist here"
+            message = f"the model {reading.request.model!r} does not exist here"
             return self._error(404, message, code="model_not_found", param="model")
-        return await self._answer(request, asked, model)
+        return await self._answer(request, reading, model)
 
-    async def _answer(self, request: web.BaseRequest, asked: ChatRequest, model: str) -> web.StreamResponse:
-        known = self._book.look_up(asked.question)
-        row = self._row(request, asked, model)
-        row.question = known.question.id if known.question is not None else None
-        row.language = known.language
+    async def _answer(self, request: web.BaseRequest, reading: Reading, model: str) -> web.StreamResponse:
+        row = self._row(request, reading, model)
         self._log.opened(row)
         station = self._stations[model]
         try:
@@ -94,9 +102,9 @@ class SimulatedProvider:
             try:
                 row.cold_ms = wait_s * 1000
                 number = self._log.number(row)
-                script = self._writer.write(model, asked, known, row.prompt, number, row.attempt)
+                script = self._writer.write(model, reading.request, reading.asked, reading.prompt, number, row.attempt)
                 self._log.scripted(row, script.total_s * 1000)
-                return await self._perform(request, asked, row, script, wait_s)
+                return await self._perform(request, reading.request, row, script, wait_s)
             finally:
                 station.leave()
         except asyncio.CancelledError:
@@ -191,7 +199,16 @@ class SimulatedProvider:
 
     # -- parts
 
-    def _row(self, request: web.BaseRequest, asked: ChatRequest, model: str) -> Row:
+    def _read(self, body: bytes) -> Reading:
+        """Raises BadRequestError. A job asks the same a few times over: small bodies are read once."""
+        return self._read_small(body) if len(body) <= SMALL_BODY else self._read_new(body)
+
+    def _read_new(self, body: bytes) -> Reading:
+        request = read_request(body)
+        prompt = sha256(repr(request.messages).encode()).hexdigest()[:16]
+        return Reading(request, self._book.look_up(request.question), prompt)
+
+    def _row(self, request: web.BaseRequest, reading: Reading, model: str) -> Row:
         headers = request.headers
         key = headers.get("X-Beacon-Key")
         return Row(
@@ -200,10 +217,10 @@ class SimulatedProvider:
             attempt=_whole(headers.get("X-Beacon-Attempt")) or 1,
             deadline_ms=_whole(headers.get("X-Beacon-Deadline-Ms")),
             model=model,
-            question=None,
-            language="",
-            prompt=sha256(repr(asked.messages).encode()).hexdigest()[:16],
-            stream=asked.stream,
+            question=None if reading.asked.question is None else reading.asked.question.id,
+            language=reading.asked.language,
+            prompt=reading.prompt,
+            stream=reading.request.stream,
         )
 
     def _turned_away(self, row: Row, turned: TurnedAway) -> web.Response:

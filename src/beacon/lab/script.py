@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from beacon.domain.clock import Clock
 from beacon.domain.question import Question
-from beacon.lab.answers import draw_answer, pieces, shortened
+from beacon.lab.answers import draw_answer
 from beacon.lab.behaviour import Behaviour, behaviour
 from beacon.lab.completion import ChatRequest, Completion
 from beacon.lab.draw import Draws
@@ -59,21 +59,18 @@ class Scriptwriter:
             fresh[model] = Station(scripted.limit, scripted.cold_start, clock)
         return fresh
 
-    def write(
-        self, model: str, request: ChatRequest, asked: Asked, prompt: str, number: int, attempt: int
-    ) -> Script:
+    def write(self, model: str, request: ChatRequest, asked: Asked, prompt: str, number: int, attempt: int) -> Script:
         acts = self._behaviour(model, asked.question)
         subject = (self.seed, self.region, model, prompt, number)
-        answer = draw_answer(acts, asked, Draws(*subject, "answer"))
-        answer, tokens = shortened(answer, pieces(answer.text), request.max_tokens)
+        answer = draw_answer(acts, asked, Draws(*subject, "answer")).at_most(request.max_tokens)
         fault = self._fault(acts, attempt, Draws(*subject, "fault"))
         first_token_s = acts.latency.draw(Draws(*subject, "latency"))
         pace = acts.stream.tokens_per_second
         completion = Completion(
-            id=f"chatcmpl-lab-{Draws(*subject, 'id').below(2**32):08x}",
+            id=f"chatcmpl-lab-{prompt}-{number}",
             created=int(time.time()),
             model=FOREIGN_MODEL if fault and fault.kind == "wrong_model" else request.model,
-            tokens=tokens,
+            tokens=answer.tokens,
             finish_reason=answer.finish_reason,
             input_tokens=sum(len(content) // 4 + 4 for _, content in request.messages),
         )
@@ -82,7 +79,7 @@ class Scriptwriter:
             outcome=answer.outcome,
             fault=fault,
             first_token_s=first_token_s,
-            total_s=first_token_s + (len(tokens) / pace if pace else 0.0),
+            total_s=first_token_s + (len(answer.tokens) / pace if pace else 0.0),
             tokens_per_event=acts.stream.tokens_per_event,
             region=FOREIGN_REGION if fault and fault.kind == "wrong_region" else self.region,
             upstream=acts.upstream,

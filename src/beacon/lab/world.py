@@ -68,9 +68,7 @@ class Latency(Frozen):
         if len(given) != 1:
             raise refuse("a latency has exactly one of constant, uniform and lognormal")
         if self.uniform is not None and not 0 <= self.uniform[0] <= self.uniform[1]:
-            raise refuse(
-                "uniform takes the smaller and the greater bound", "write for example [300ms, 900ms]"
-            )
+            raise refuse("uniform takes the smaller and the greater bound", "write for example [300ms, 900ms]")
         return self
 
     def draw(self, draws: Draws) -> float:
@@ -258,9 +256,7 @@ class World(Frozen):
         for index, rule in enumerate(self.rules):
             for model in rule.when.models or ():
                 if model not in self.models:
-                    raise refuse(
-                        f"rules[{index}].when.models: unknown model {model!r}", suggest(model, self.models)
-                    )
+                    raise refuse(f"rules[{index}].when.models: unknown model {model!r}", suggest(model, self.models))
         return self
 
 
@@ -280,9 +276,7 @@ def read_world(name: str) -> World:
     Raises InputError for a name that is neither, DocumentError for a file that is no world.
     """
     if name in built_in_worlds():
-        return parse_world(
-            (resources.files("beacon.lab") / "worlds" / f"{name}.yaml").read_text("utf-8"), name
-        )
+        return parse_world((resources.files("beacon.lab") / "worlds" / f"{name}.yaml").read_text("utf-8"), name)
     path = Path(name)
     try:
         return parse_world(path.read_text("utf-8"), name)
