@@ -239,11 +239,11 @@ def _count(value: Any) -> int | None:
 def stated_message(error: Any) -> str:
     """The sentence in an error that a provider stated, in any of the usual shapes; may be empty."""
     said: Any = error
-    if isinstance(said, bytes):
+    if isinstance(error, bytes):
         try:
-            said = json.loads(said)
+            said = json.loads(error)
         except (ValueError, RecursionError):
-            return said.decode("utf-8", "replace")
+            return error.decode("utf-8", "replace")
     for _ in range(6):  # {"error": {"message": …}}, {"detail": [{"msg": …}]}, and gateways that wrap others
         if isinstance(said, dict):
             said = next((said[field] for field in _MESSAGE_FIELDS if said.get(field)), None)
