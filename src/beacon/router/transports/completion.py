@@ -11,6 +11,8 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
+from pydantic_core import from_json
+
 from beacon.router.transports.sse import Event, SseParser
 
 MAX_BODY_BYTES = 16 * 2**20
@@ -18,6 +20,7 @@ _MAX_TOKENS_STATED = 2**53
 _MAX_REASON = 200
 _MESSAGE_FIELDS = ("error", "message", "detail", "msg", "code", "type")
 _MAX_ECHOES = 8
+_BOM = b"\xef\xbb\xbf"
 
 
 class Malformed(Exception):
@@ -36,14 +39,13 @@ class Completion:
     """
 
     __slots__ = (
-        "_digest", "_document", "_now", "_parser", "_sniffed", "_text", "echoes", "ended", "finish_reason",
+        "_digest", "_document", "_now", "_parser", "_text", "echoes", "ended", "finish_reason",
         "first_token_at", "has_choice", "input_tokens", "output_tokens", "size",
     )  # fmt: skip
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._digest = sha256()
-        self._sniffed = b""
         self._document: list[bytes] | None = None
         self._parser: SseParser | None = None
         self._text: list[str] = []
@@ -92,16 +94,14 @@ class Completion:
             self._sniff(chunk)
 
     def _sniff(self, chunk: bytes) -> None:
-        self._sniffed += chunk
-        start = self._sniffed.lstrip()
+        start = chunk.removeprefix(_BOM).lstrip()  # some servers write blanks to keep the connection open
         if not start:
             return
         if start[:1] == b"{":
             self._document = [start]
         else:
             self._parser = SseParser()
-            self._take_events(self._parser.feed(self._sniffed))
-        self._sniffed = b""
+            self._take_events(self._parser.feed(start))
 
     def finish(self) -> None:
         """The body ended cleanly. Raises Malformed or StatedError if it is no whole answer."""
@@ -173,10 +173,10 @@ class Completion:
         if error:
             raise StatedError(stated_message(error))
         echo = document.get("model")
-        if isinstance(echo, str) and echo and echo not in self.echoes and len(self.echoes) < _MAX_ECHOES:
+        if echo not in self.echoes and isinstance(echo, str) and echo and len(self.echoes) < _MAX_ECHOES:
             self.echoes.append(echo)
         usage = document.get("usage")
-        if isinstance(usage, dict):
+        if usage is not None and isinstance(usage, dict):
             self.input_tokens = _count(usage.get("prompt_tokens"))
             self.output_tokens = _count(usage.get("completion_tokens"))
         choices = document.get("choices")
@@ -186,15 +186,26 @@ class Completion:
             if isinstance(choice, dict) and choice.get("index", 0) == 0:
                 self.has_choice = True
                 reason = choice.get("finish_reason")
-                if isinstance(reason, str) and reason:
+                if reason and isinstance(reason, str):
                     self.finish_reason = reason[:_MAX_REASON]
                 return choice
         return None
 
 
+def _loads(data: bytes) -> Any:
+    """JSON as fast as it can be had; the standard parser takes the rest, such as a lone surrogate.
+
+    Raises ValueError or RecursionError.
+    """
+    try:
+        return from_json(data)
+    except ValueError:
+        return json.loads(data)
+
+
 def _parse(data: bytes, what: str) -> dict[str, Any]:
     try:
-        value = json.loads(data)
+        value = _loads(data)
     except (ValueError, RecursionError):
         raise Malformed(f"{what} is no valid JSON") from None
     if not isinstance(value, dict):
@@ -205,10 +216,12 @@ def _parse(data: bytes, what: str) -> dict[str, Any]:
 def _visible_text(message: dict[str, Any]) -> str:
     """What the asker would see: the content, or the refusal that stands in its place. No reasoning."""
     content = message.get("content")
-    if content is None:
-        content = message.get("refusal")
     if isinstance(content, str):
         return content
+    if content is None:
+        content = message.get("refusal")
+        if isinstance(content, str):
+            return content
     if isinstance(content, list):
         texts = [
             part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"
@@ -225,15 +238,17 @@ def _count(value: Any) -> int | None:
 
 def stated_message(error: Any) -> str:
     """The sentence in an error that a provider stated, in any of the usual shapes; may be empty."""
+    said: Any = error
     if isinstance(error, bytes):
         try:
-            error = json.loads(error)
+            said = json.loads(error)
         except (ValueError, RecursionError):
             return error.decode("utf-8", "replace")
-    for _ in range(4):  # {"error": {"message": …}}, and the deeper ones of gateways that wrap others
-        if not isinstance(error, dict):
+    for _ in range(6):  # {"error": {"message": …}}, {"detail": [{"msg": …}]}, and gateways that wrap others
+        if isinstance(said, dict):
+            said = next((said[field] for field in _MESSAGE_FIELDS if said.get(field)), None)
+        elif isinstance(said, list):
+            said = said[0] if said else None
+        else:
             break
-        error = next((error[field] for field in _MESSAGE_FIELDS if error.get(field)), None)
-    if isinstance(error, str):
-        return error
-    return "" if error is None else str(json.dumps(error))
+    return str(said) if isinstance(said, str | int | float) else ""
