@@ -1,0 +1,1 @@
+"""Canonical JSON, keys, envelopes, receipts, Merkle log."""

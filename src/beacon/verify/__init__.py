@@ -1,0 +1,1 @@
+"""Checks a bundle: provenance and analysis together, no store, no network."""
