@@ -1,0 +1,97 @@
+"""Canonical JSON (RFC 8785), the digests over it, and the strict reading of what claims to be canonical."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from typing import Any
+
+import rfc8785
+
+from beacon.errors import InputError, VerificationError
+
+_SAFE_INTEGER = 2**53 - 1
+
+
+def sha256_hex(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def canonical_bytes(value: Any) -> bytes:
+    """`value` as RFC 8785 writes it.
+
+    Raises InputError for what has no such form: NaN, infinities, integers beyond 2^53 - 1, lone surrogates,
+    keys that are no text, values that are no JSON.
+    """
+    try:
+        return rfc8785.dumps(value)
+    except rfc8785.CanonicalizationError as error:
+        raise InputError(f"this cannot be written as canonical JSON: {error}") from error
+    except RecursionError:
+        raise InputError("this cannot be written as canonical JSON: it is nested too deeply") from None
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of the canonical form, in hexadecimal."""
+    return sha256_hex(canonical_bytes(value))
+
+
+def interoperable(value: Any) -> Any:
+    """`value` with integers that a double cannot hold as decimal text (RFC 7493 section 2.2).
+
+    A job spec's seed may be one: it has 63 bits.
+    """
+    if isinstance(value, dict):
+        return {key: interoperable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [interoperable(item) for item in value]
+    if isinstance(value, int) and abs(value) > _SAFE_INTEGER:
+        return str(value)
+    return value
+
+
+def document_bytes(document: dict[str, Any]) -> bytes:
+    """A spec or a report as it stands in a bundle. Raises InputError."""
+    return canonical_bytes(interoperable(document))
+
+
+def document_digest(document: dict[str, Any]) -> str:
+    """The digest by which seal and receipts name a spec or a report: SHA-256 of `document_bytes`."""
+    return sha256_hex(document_bytes(document))
+
+
+def parse_canonical(data: bytes, source: str) -> Any:
+    """The value that `data` denotes, provided that `data` is its one canonical form.
+
+    Raises VerificationError that names `source`. Duplicate keys, white space and other spellings of the same
+    value are refused, so that no two readers can see different things in the same bytes.
+    """
+    try:
+        value = json.loads(data.decode("utf-8"))
+        same = rfc8785.dumps(value) == data
+    except UnicodeDecodeError as error:
+        raise VerificationError(f"not UTF-8 at byte {error.start}", where=source) from None
+    except RecursionError:
+        raise VerificationError("nested too deeply", where=source) from None
+    except ValueError as error:
+        raise VerificationError(f"not canonical JSON: {str(error)[:200]}", where=source) from None
+    if not same:
+        raise VerificationError("not in canonical form (RFC 8785)", where=source)
+    return value
+
+
+def encode_base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def decode_base64(text: str, source: str) -> bytes:
+    """Standard base64 in its one canonical spelling; raises VerificationError that names `source`."""
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise VerificationError("not base64", where=source) from None
+    if encode_base64(data) != text:
+        raise VerificationError("not canonical base64", where=source)
+    return data
