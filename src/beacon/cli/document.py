@@ -1,4 +1,4 @@
-"""The document that `beacon run --json` and `beacon show --json` print (DESIGN, command line)."""
+"""The JSON documents of the command line (DESIGN, command line)."""
 
 from __future__ import annotations
 
@@ -7,24 +7,11 @@ from typing import Any
 from beacon.domain.states import TERMINAL
 from beacon.store.jobs import Job
 
-
-def run_document(job: Job, report: dict[str, Any] | None, wall_s: float) -> dict[str, Any]:
-    """`wall_s` are the seconds that the caller waited for the job."""
-    return {**_common(job), "wall_s": round(wall_s, 3), "findings": report["findings"] if report else []}
+_MOMENTS = ("created_at", "started_at", "finalizing_at", "completed_at")
 
 
-def show_document(job: Job, report: dict[str, Any] | None) -> dict[str, Any]:
-    moments = ("created_at", "started_at", "finalizing_at", "completed_at")
-    end, begin = job.completed_at, job.created_at
-    return {
-        **_common(job),
-        **{name: getattr(job, name) for name in moments},
-        "wall_s": None if end is None else round(end - begin, 3),
-        "findings": report["findings"] if report else [],
-    }
-
-
-def _common(job: Job) -> dict[str, Any]:
+def job_document(job: Job) -> dict[str, Any]:
+    """A job without its findings; moments in seconds since the epoch."""
     counts = {status.value: job.counts[status.value] for status in sorted(TERMINAL)}
     open_counts = {name: job.counts[name] for name in ("pending", "running", "retrying") if job.counts[name]}
     return {
@@ -40,7 +27,14 @@ def _common(job: Job) -> dict[str, Any]:
         "finalizing_ms": _rounded(job.finalizing_ms),
         "simulated": job.simulated,
         "replayed": job.replayed,
+        **{name: getattr(job, name) for name in _MOMENTS},
     }
+
+
+def run_document(job: Job, report: dict[str, Any] | None, wall_s: float | None) -> dict[str, Any]:
+    """What `run --json` and `show --json` print. `wall_s` are the seconds that the job was waited for, or took."""
+    wall = None if wall_s is None else round(wall_s, 3)
+    return {**job_document(job), "wall_s": wall, "findings": report["findings"] if report else []}
 
 
 def _rounded(milliseconds: float | None) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from rich.console import Console
@@ -12,7 +13,11 @@ from beacon.cli.terminal import visible
 from beacon.domain.states import JobStatus
 from beacon.store.jobs import Job
 
-CALLS = ("difference", "undecided", "negligible")
+HEADINGS = {
+    "difference": "differences",
+    "undecided": "comparisons undecided",
+    "negligible": "comparisons with at most a negligible difference",
+}
 SHOWN = 12
 
 
@@ -26,13 +31,36 @@ def print_findings(job: Job, report: dict[str, Any] | None) -> None:
         return
     for notice in report.get("notices", []):
         console.print(Text(f"Note: {visible(notice)}", style="yellow"))
-    by_call = {call: [f for f in report["findings"] if f["call"] == call] for call in CALLS}
-    _print_differences(console, by_call["difference"])
+    by_call = calls(report)
+    _print_findings(console, by_call["difference"][:SHOWN], "differences")
+    more = len(by_call["difference"]) - SHOWN
     undecided, negligible = len(by_call["undecided"]), len(by_call["negligible"])
+    further = f"{more} further differences, " if more > 0 else ""
     console.print(
-        f"\nNot shown to differ: {undecided} comparisons undecided, {negligible} negligible. "
-        f"`beacon report {job.id}` lists them all."
+        f"\nNot listed: {further}{undecided} comparisons undecided, {negligible} negligible. "
+        f"All of them: beacon report {job.id}"
     )
+
+
+def print_report(job: Job, report: dict[str, Any]) -> None:
+    """Everything that was compared."""
+    console = Console(highlight=False)
+    console.print(_outcome(job))
+    for notice in report.get("notices", []):
+        console.print(Text(f"Note: {visible(notice)}", style="yellow"))
+    for call, found in calls(report).items():
+        _print_findings(console, found, HEADINGS[call])
+    not_tested = report.get("not_tested", [])
+    if not_tested:
+        console.print(Text(f"\n{len(not_tested)} comparisons could not be tested:", style="bold"))
+    for reason, count in Counter(visible(item["reason"]) for item in not_tested).most_common():
+        console.print(f"  {count} × {reason}")
+    console.print(f"\nMethod {report['method']}.", style="dim")
+
+
+def calls(report: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The findings by their call, each in the report's order."""
+    return {call: [finding for finding in report["findings"] if finding["call"] == call] for call in HEADINGS}
 
 
 def _outcome(job: Job) -> Text:
@@ -60,12 +88,9 @@ def _times(job: Job) -> str:
     return f"barrier gap {gap}, finalizing {finalizing}, cost {cost}"
 
 
-def _print_differences(console: Console, found: list[dict[str, Any]]) -> None:
-    heading = "No difference was found." if not found else f"{len(found)} differences:"
-    console.print(Text(f"\n{heading}", style="bold"))
-    for number, finding in enumerate(found[:SHOWN], start=1):
+def _print_findings(console: Console, found: list[dict[str, Any]], heading: str) -> None:
+    console.print(Text(f"\n{len(found) or 'No'} {heading}{':' if found else '.'}", style="bold"))
+    for number, finding in enumerate(found, start=1):
         console.print(Text(f"{number:>3}. {visible(finding['sentence'])}"))
         for caveat in finding["caveats"]:
             console.print(Padding(Text(visible(caveat), style="yellow"), (0, 0, 0, 5)))
-    if len(found) > SHOWN:
-        console.print(f"     and {len(found) - SHOWN} more")

@@ -49,21 +49,21 @@ async def show_progress(
         with Live(console=console, auto_refresh=False, transient=False) as live:
             while True:
                 over = driving.done()
-                moment = await _read(database, job_id)
-                live.update(_screen(moment, providers()), refresh=True)
+                moment = await read_moment(database, job_id)
+                live.update(screen(moment, providers()), refresh=True)
                 if over:
                     return
                 await asyncio.wait([driving], timeout=LIVE_S)
     else:
         while True:
             over = driving.done()
-            console.print(_line(await _read(database, job_id)), soft_wrap=True)
+            console.print(_line(await read_moment(database, job_id)), soft_wrap=True)
             if over:
                 return
             await asyncio.wait([driving], timeout=PLAIN_S)
 
 
-async def _read(database: Database, job_id: str) -> Moment:
+async def read_moment(database: Database, job_id: str) -> Moment:
     return Moment(
         await database.read(jobs.get, job_id),
         await database.read(executions.tallies, job_id),
@@ -71,7 +71,7 @@ async def _read(database: Database, job_id: str) -> Moment:
     )
 
 
-def _screen(moment: Moment, providers: list[ProviderSnapshot]) -> RenderableType:
+def screen(moment: Moment, providers: list[ProviderSnapshot]) -> RenderableType:
     parts: list[RenderableType] = [_heading(moment.job), _matrix(moment)]
     parts += [_failure_line(group) for group in moment.failures[:6]]
     parts += [Text(f"waiting: {line}", style="yellow") for line in waits(providers)]

@@ -17,13 +17,14 @@ from beacon.cli.embedded import Embedded, Interruption, embedded
 from beacon.cli.findings import print_findings
 from beacon.cli.progress import show_progress
 from beacon.cli.settings import DatabaseOption, FleetOption, JsonOption
+from beacon.cli.show import newest_report
 from beacon.domain.clock import SystemClock
 from beacon.domain.spec import check_against_fleet
 from beacon.domain.states import JobStatus, Verdict
-from beacon.errors import ExitCode, InputError, NotFoundError
+from beacon.errors import ExitCode, InputError
 from beacon.runner.admission import submit
 from beacon.runner.inputs import read_spec
-from beacon.store import jobs, reports
+from beacon.store import jobs
 from beacon.store.jobs import Job
 
 
@@ -64,7 +65,7 @@ async def _run(
         if interruption.asked and not job.over:
             print(_how_to_resume(job_id, fleet, database), file=sys.stderr)
             return ExitCode.INTERRUPTED
-        report = await report_of(house, job)
+        report = await newest_report(house.database, job.id)
     if as_json:
         print(json.dumps(run_document(job, report, time.monotonic() - began), ensure_ascii=False))
     else:
@@ -93,13 +94,6 @@ async def drive_with_progress(house: Embedded, job_id: str, *, quiet: bool) -> J
         await show_progress(house.database, house.router.snapshot, job_id, driving)
     await driving
     return await house.database.read(jobs.get, job_id)
-
-
-async def report_of(house: Embedded, job: Job) -> dict[str, object] | None:
-    try:
-        return await house.database.read(reports.latest_report, job.id)
-    except NotFoundError:
-        return None
 
 
 def exit_code_of(job: Job) -> ExitCode:

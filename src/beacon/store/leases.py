@@ -31,6 +31,13 @@ def owners(connection: Connection) -> set[str]:
     return {owner for owner in (*held, *finalizing) if owner is not None}
 
 
+def owners_of(connection: Connection, job_id: str) -> set[str]:
+    """Everyone who holds a lease on a shard or on finalizing of the job."""
+    held = connection.scalars(select(shards.c.owner).where(shards.c.job_id == job_id).distinct())
+    finalizer = connection.scalar(select(jobs.c.finalizer).where(jobs.c.id == job_id))
+    return {owner for owner in (*held, finalizer) if owner is not None}
+
+
 def _free(
     owner: ColumnElement[str | None], until: ColumnElement[float | None], now: float, dead: Collection[str]
 ) -> ColumnElement[bool]:

@@ -1,0 +1,99 @@
+"""`beacon export`: a job's executions as CSV or JSON lines, one row each, streamed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal, TextIO
+
+from cyclopts import Parameter
+
+from beacon.cli.reading import with_database
+from beacon.cli.settings import DatabaseOption
+from beacon.errors import UnavailableError
+from beacon.store import executions, jobs
+from beacon.store.database import Database
+
+FIELDS = (
+    *("execution_id", "job_id", "question_id", "model", "region", "persona", "language", "repeat", "status"),
+    *("answer", "finish_reason", "label", "kind", "stage", "error", "attempts", "provider", "model_echoed"),
+    *("region_evidence", "upstream", "simulated", "replayed", "queued_at", "started_at", "first_token_at"),
+    *("finished_at", "persisted_at", "duration_ms", "input_tokens", "output_tokens", "cost_usd"),
+)
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def export(
+    job: str,
+    *,
+    to: Annotated[Literal["csv", "jsonl"], Parameter(name="--format", help="csv or jsonl.")] = "jsonl",
+    output: Annotated[Path | None, Parameter(help="A file, written whole or not at all; default stdout.")] = None,
+    database: DatabaseOption = None,
+) -> None:
+    """Write a job's executions, one row each.
+
+    Example: `beacon export k3v9 --format csv --output answers.csv`
+
+    Parameters
+    ----------
+    job
+        The job's id, or as much of its beginning as is unique.
+    """
+    with _sink(output) as sink:
+        with_database(database, lambda opened: _export(opened, job, to, sink))
+
+
+async def _export(database: Database, prefix: str, to: str, sink: TextIO) -> None:
+    job_id = await database.read(jobs.resolve_id, prefix)
+    write = _csv_writer(sink) if to == "csv" else _jsonl_writer(sink)
+    after = -1
+    while rows := await database.read(executions.page, job_id, after=after):
+        for row in rows:
+            write(exported(row))
+        after = rows[-1]["ordinal"]
+
+
+def exported(row: dict[str, Any]) -> dict[str, Any]:
+    """The contract's fields of one execution, in their order. Unknown is null, never 0."""
+    return {name: row["id"] if name == "execution_id" else row[name] for name in FIELDS}
+
+
+def _jsonl_writer(sink: TextIO) -> Any:
+    return lambda row: sink.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _csv_writer(sink: TextIO) -> Any:
+    writer = csv.DictWriter(sink, FIELDS, lineterminator="\r\n")
+    writer.writeheader()
+    return lambda row: writer.writerow({name: defused(value) for name, value in row.items()})
+
+
+def defused(value: object) -> object:
+    """A text that a spreadsheet would run as a formula gets an apostrophe before it."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
+
+
+@contextmanager
+def _sink(output: Path | None) -> Iterator[TextIO]:
+    """stdout, or a file that appears under its name only once it is whole."""
+    if output is None:
+        yield sys.stdout
+        return
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", dir=output.parent, prefix=f".{output.name}.", delete=False, encoding="utf-8", newline=""
+        ) as file:
+            try:
+                yield file
+            except BaseException:
+                os.unlink(file.name)
+                raise
+        os.replace(file.name, output)
+    except OSError as error:
+        raise UnavailableError(f"cannot write {output}: {error.strerror}", where=str(output)) from error

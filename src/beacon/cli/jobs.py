@@ -1,0 +1,59 @@
+"""`beacon jobs`: the jobs of the database, newest first."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from beacon.cli.document import job_document
+from beacon.cli.reading import with_database
+from beacon.cli.settings import DatabaseOption, JsonOption
+from beacon.cli.terminal import visible
+from beacon.store import jobs as job_queries
+from beacon.store.database import Database
+from beacon.store.jobs import Job
+
+
+def jobs(
+    *,
+    limit: Annotated[int, Parameter(help="How many at most.")] = 20,
+    status: Annotated[str | None, Parameter(help="Only jobs of this status.")] = None,
+    database: DatabaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List jobs, newest first.
+
+    Example: `beacon jobs --limit 5`
+    """
+
+    async def read(opened: Database) -> list[Job]:
+        return await opened.read(job_queries.list_page, limit=limit, statuses=(status,) if status else ())
+
+    found = with_database(database, read)
+    if as_json:
+        print(json.dumps([job_document(job) for job in found], ensure_ascii=False))
+    elif found:
+        Console().print(_table(found))
+    else:
+        print("No jobs yet. Start one: beacon run examples/quickstart.yaml --fleet lab")
+
+
+def _table(found: list[Job]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("job", "created (UTC)", "status", "verdict"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("done", justify="right", no_wrap=True)
+    table.add_column("name", overflow="ellipsis", no_wrap=True)
+    for job in found:
+        created = datetime.fromtimestamp(job.created_at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        marks = " (simulated)" * job.simulated + " (replayed)" * job.replayed
+        name = Text(visible(job.name)).append(marks, style="magenta")
+        verdict = job.verdict.value if job.verdict else ""
+        table.add_row(job.id, created, job.status.value, verdict, f"{job.done}/{job.total}", name)
+    return table

@@ -1,0 +1,43 @@
+"""`beacon watch`: follows a job that another process drives."""
+
+from __future__ import annotations
+
+import asyncio
+
+from beacon.cli.findings import print_findings
+from beacon.cli.progress import show_progress
+from beacon.cli.reading import with_database
+from beacon.cli.run import exit_code_of
+from beacon.cli.settings import DatabaseOption
+from beacon.cli.show import read_job
+from beacon.errors import ExitCode
+from beacon.store import jobs
+from beacon.store.database import Database
+
+LOOK_S = 0.25
+
+
+def watch(job: str, *, database: DatabaseOption = None) -> int:
+    """Follow a job until it is over, then print its findings.
+
+    Example: `beacon watch k3v9`
+
+    Parameters
+    ----------
+    job
+        The job's id, or as much of its beginning as is unique.
+    """
+    return with_database(database, lambda opened: _watch(opened, job))
+
+
+async def _watch(database: Database, prefix: str) -> ExitCode:
+    job_id = await database.read(jobs.resolve_id, prefix)
+    await show_progress(database, list, job_id, asyncio.create_task(_until_over(database, job_id)))
+    moment, report = await read_job(database, job_id)
+    print_findings(moment.job, report)
+    return exit_code_of(moment.job)
+
+
+async def _until_over(database: Database, job_id: str) -> None:
+    while not (await database.read(jobs.get, job_id)).over:
+        await asyncio.sleep(LOOK_S)
