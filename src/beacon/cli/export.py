@@ -86,14 +86,12 @@ def _sink(output: Path | None) -> Iterator[TextIO]:
         yield sys.stdout
         return
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", dir=output.parent, prefix=f".{output.name}.", delete=False, encoding="utf-8", newline=""
-        ) as file:
-            try:
+        handle, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
+        try:
+            with open(handle, "w", encoding="utf-8", newline="") as file:
                 yield file
-            except BaseException:
-                os.unlink(file.name)
-                raise
-        os.replace(file.name, output)
+            os.replace(name, output)
+        finally:
+            Path(name).unlink(missing_ok=True)
     except OSError as error:
         raise UnavailableError(f"cannot write {output}: {error.strerror}", where=str(output)) from error

@@ -53,7 +53,7 @@ def _table(found: list[Job]) -> Table:
     for job in found:
         created = datetime.fromtimestamp(job.created_at, UTC).strftime("%Y-%m-%d %H:%M:%S")
         marks = " (simulated)" * job.simulated + " (replayed)" * job.replayed
-        name = Text(visible(job.name)).append(marks, style="magenta")
+        called = Text(visible(job.name)).append(marks, style="magenta")
         verdict = job.verdict.value if job.verdict else ""
-        table.add_row(job.id, created, job.status.value, verdict, f"{job.done}/{job.total}", name)
+        table.add_row(job.id, created, job.status.value, verdict, f"{job.done}/{job.total}", called)
     return table
