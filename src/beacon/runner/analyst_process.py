@@ -13,7 +13,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from beacon.analysis.classify import AnswerText, classify_batch
+from beacon.analysis.answer import AnswerText, Classification
+from beacon.analysis.classify import classify_batch
 from beacon.analysis.observation import Observation
 from beacon.analysis.report import analyse
 from beacon.analysis.settings import settings_of
@@ -27,8 +28,16 @@ Classified = tuple[str, float | None, str, str]
 
 def classify(answers: Sequence[tuple[str, str, str | None, str, bool]]) -> list[Classified]:
     """Each answer as (prompt, answer, finish reason, language, retracted)."""
-    found = classify_batch([AnswerText(*answer) for answer in answers])
-    return [(c.label, c.score, c.reason, ",".join(sorted(c.flags))) for c in found]
+    texts = [
+        AnswerText(prompt=prompt, answer=answer, finish_reason=reason, language=language, retracted=retracted)
+        for prompt, answer, reason, language, retracted in answers
+    ]
+    return [(c.label, c.score, c.reason, _flags(c)) for c in classify_batch(texts)]
+
+
+def _flags(classified: Classification) -> str:
+    raised = {"truncated": classified.truncated, "retracted": classified.retracted}
+    return ",".join(flag for flag, up in raised.items() if up)
 
 
 def report_document(url: str, job_id: str) -> dict[str, Any]:
