@@ -1,0 +1,1 @@
+"""The API, live events and the portal's pages."""
