@@ -9,7 +9,6 @@ from pydantic import BaseModel, Field
 
 from beacon.domain.states import ExecutionStatus, JobStatus, Verdict
 from beacon.store.jobs import Job
-from beacon.web.text import iso
 
 T = TypeVar("T")
 
@@ -22,8 +21,10 @@ class Page(BaseModel, Generic[T]):
 
 
 class JobOut(BaseModel):
-    """A job as the database has it at `seq`. `cost_usd` is null where it is unknown, a lower bound where the cost of
-    `cost_unknown` answers is."""
+    """A job as the database has it at `seq`; moments are seconds since the epoch.
+
+    `cost_usd` is null where the cost of any answer is unknown; `cost_known_usd` is what is known of it.
+    """
 
     id: str
     name: str
@@ -37,21 +38,22 @@ class JobOut(BaseModel):
     simulated: bool
     replayed: bool
     cost_usd: float | None
+    cost_known_usd: float
     cost_unknown: int
     stop_kind: str | None
     finalize_step: str | None
-    created_at: str
-    started_at: str | None
-    finalizing_at: str | None
-    completed_at: str | None
+    created_at: float
+    started_at: float | None
+    finalizing_at: float | None
+    completed_at: float | None
     barrier_gap_ms: float | None
     finalizing_ms: float | None
 
 
 def job_out(job: Job) -> JobOut:
     plain = {name: getattr(job, name) for name in JobOut.model_fields if hasattr(job, name)}
-    moments = {name: iso(getattr(job, name)) for name in ("created_at", "started_at", "finalizing_at", "completed_at")}
-    return JobOut.model_validate(plain | moments | {"cost_usd": known_cost(job)})
+    cost = None if job.cost_unknown else job.cost_usd
+    return JobOut.model_validate(plain | {"cost_usd": cost, "cost_known_usd": job.cost_usd})
 
 
 def known_cost(job: Job) -> float | None:
@@ -61,7 +63,7 @@ def known_cost(job: Job) -> float | None:
 
 
 class ExecutionOut(BaseModel):
-    """One execution with its result and label; moments are RFC 3339, durations milliseconds."""
+    """One execution with its result and label; moments are seconds since the epoch, durations milliseconds."""
 
     id: str
     job_id: str
@@ -96,21 +98,17 @@ class ExecutionOut(BaseModel):
     output_tokens: int | None
     cost_usd: float | None
     duration_ms: float | None
-    queued_at: str | None
-    started_at: str | None
-    first_token_at: str | None
-    finished_at: str | None
-    persisted_at: str | None
-    served_at: str | None
-
-
-_MOMENTS = ("queued_at", "started_at", "first_token_at", "finished_at", "persisted_at", "served_at")
+    queued_at: float | None
+    started_at: float | None
+    first_token_at: float | None
+    finished_at: float | None
+    persisted_at: float | None
+    served_at: float | None
 
 
 def execution_out(row: dict[str, Any]) -> ExecutionOut:
     flags = [flag for flag in (row["flags"] or "").split(",") if flag]
-    moments = {name: iso(row[name]) for name in _MOMENTS}
-    return ExecutionOut.model_validate(row | moments | {"flags": flags, "label_source": row["source"]})
+    return ExecutionOut.model_validate(row | {"flags": flags, "label_source": row["source"]})
 
 
 class AttemptOut(BaseModel):
@@ -124,17 +122,16 @@ class AttemptOut(BaseModel):
     stage: str | None
     error: str | None
     counts: bool
-    written_at: str
-    started_at: str | None
-    finished_at: str | None
+    written_at: float
+    started_at: float | None
+    finished_at: float | None
     stages_ms: dict[str, float] | None
     kept: Any | None
 
 
 def attempt_out(row: dict[str, Any]) -> AttemptOut:
-    moments = {name: iso(row[name]) for name in ("written_at", "started_at", "finished_at")}
     parsed = {"stages_ms": _json(row["stages_json"]), "kept": _json(row["kept_json"])}
-    return AttemptOut.model_validate(row | moments | parsed)
+    return AttemptOut.model_validate(row | parsed)
 
 
 def _json(text: str | None) -> Any:

@@ -11,7 +11,6 @@ import yaml
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import RedirectResponse
 
-from beacon.domain.document import parse_text
 from beacon.domain.spec import JobSpec, to_document
 from beacon.domain.states import ExecutionStatus, JobStatus
 from beacon.errors import DocumentError
@@ -156,7 +155,7 @@ async def submit(request: Request, portal: Here) -> Response:
     fields = await forms.read(request)
     text = fields.get("spec", "")
     try:
-        document = body.checked(parse_text(text, body.SOURCE))
+        document = body.read_text(text, "the job spec")
         submitted = await portal.actions.submit(document, fields.get("key") or None)
     except DocumentError as error:
         context: dict[str, Any] = {
