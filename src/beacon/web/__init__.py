@@ -1,1 +1,1 @@
-"""API, live events, portal pages and their templates and static files, auth."""
+"""The API, live events and the portal's pages."""

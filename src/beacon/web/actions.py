@@ -1,0 +1,42 @@
+"""What people may change through the API and the portal. Whoever starts the server says how it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from beacon.domain.spec import SpecDocument
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """`new` is false where the idempotency key had made this job before."""
+
+    job_id: str
+    new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """How many executions were set to `retrying`, and the generation that they belong to."""
+
+    count: int
+    generation: int
+
+
+class Actions(Protocol):
+    async def submit(self, document: SpecDocument, idempotency_key: str | None) -> Submitted:
+        """Stores a job that will be run. Raises DocumentError with every fault of the document."""
+        ...
+
+    async def cancel(self, job_id: str) -> bool:
+        """Asks the job to stop; False where it is past stopping or was asked before. Raises NotFoundError."""
+        ...
+
+    async def retry(self, job_id: str, *, kind: str | None = None, execution_ids: Sequence[str] = ()) -> Retried:
+        """Reopens unsuccessful executions: all, those of a kind, or those named, and has them run.
+
+        Raises NotFoundError, and ConflictError while the job is finalizing.
+        """
+        ...

@@ -1,0 +1,64 @@
+"""Forms that change something carry a token that only a page of this server can know.
+
+The token stands in a cookie that scripts cannot read and other sites' requests do not carry, and again in the
+form; both must be equal. It is the second lock: the first is the origin check of the guard.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Mapping
+
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import Response
+
+from beacon.web.problems import RefusedError
+
+COOKIE = "beacon-form"
+FIELD = "token"
+_BYTES = 24
+_MOST_FIELDS = 50
+_MOST_FORM_BYTES = 8_000_000
+
+
+def token_of(request: Request) -> str:
+    """The token of this browser, or a new one that `keep` must send with the page."""
+    token: str | None = getattr(request.state, "form_token", None) or request.cookies.get(COOKIE)
+    if token is None or len(token) > 100:
+        token = secrets.token_urlsafe(_BYTES)
+    request.state.form_token = token
+    return token
+
+
+def keep(request: Request, response: Response) -> None:
+    """Sets the cookie where the browser does not have it yet."""
+    token: str | None = getattr(request.state, "form_token", None)
+    if token is not None and request.cookies.get(COOKIE) != token:
+        set_cookie(request, response, COOKIE, token)
+
+
+def set_cookie(request: Request, response: Response, name: str, value: str, max_age: int | None = None) -> None:
+    secure = request.url.scheme == "https"
+    response.set_cookie(name, value, max_age=max_age, path="/", httponly=True, samesite="lax", secure=secure)
+
+
+async def read(request: Request) -> Mapping[str, str]:
+    """The text fields of a form whose token fits. Raises RefusedError."""
+    async with request.form(max_files=0, max_fields=_MOST_FIELDS, max_part_size=_MOST_FORM_BYTES) as form:
+        fields = _texts(form)
+    sent, own = fields.get(FIELD, ""), request.cookies.get(COOKIE, "")
+    if not own or not hmac.compare_digest(sent.encode(), own.encode()):
+        todo = "open the page again and press the button there; cookies must be allowed for this address"
+        raise RefusedError(403, "the form's token does not fit this browser", where=FIELD, todo=todo)
+    return fields
+
+
+def _texts(form: FormData) -> dict[str, str]:
+    return {name: value for name, value in form.items() if isinstance(value, str)}
+
+
+def new_key() -> str:
+    """An idempotency key for a form, so that pressing its button twice does the thing once."""
+    return f"form-{secrets.token_urlsafe(_BYTES)}"

@@ -1,0 +1,1 @@
+"""The portal's pages: rendered on the server, readable and usable without scripts."""

@@ -1,0 +1,128 @@
+"""The findings of a job, read from its newest report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from beacon.domain.spec import JobSpec
+from beacon.store import jobs, reports
+from beacon.store.jobs import Job
+from beacon.web.pages import lenient
+from beacon.web.pages.findings_view import (
+    DIFFERENCE,
+    MOST_DIFFERENCES,
+    MOST_OTHERS,
+    NEGLIGIBLE,
+    Chosen,
+    Finding,
+    findings_of,
+    heat,
+    rates,
+)
+from beacon.web.pages.job import question_text
+from beacon.web.pages.job_view import dimensions
+from beacon.web.portal import Here
+from beacon.web.summaries import Found
+from beacon.web.text import words
+
+router = APIRouter(include_in_schema=False)
+_ONE = Annotated[str, Query(max_length=200)]
+_SHARE = {"withheld_rate": "withheld", "refusal_rate": "refused", "empty_rate": "empty"}
+_REACHES = (0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+@router.get("/jobs/{job_id}/findings")
+async def findings(
+    job_id: str,
+    request: Request,
+    portal: Here,
+    model: _ONE = "",
+    region: _ONE = "",
+    question: _ONE = "",
+    factor: _ONE = "",
+    measure: _ONE = "",
+) -> Response:
+    """What differs and what does not; while there is no report, why not."""
+    job = await portal.database.read(jobs.get, job_id)
+    spec = await portal.boards.spec(job_id)
+    found = (await portal.summaries.of([job_id])).get(job_id)
+    shared: dict[str, Any] = {
+        "job": job,
+        "spec": spec,
+        "dims": dimensions(spec),
+        "here": f"/jobs/{job_id}/findings",
+        "executions": f"/jobs/{job_id}/executions",
+        "findings_count": None if found is None else found.differences,
+    }
+    if found is None:
+        return portal.renderer.page(request, "findings_none.html", **shared)
+    document = await portal.database.read(reports.latest_report, job_id, found.reference.version)
+    chosen = Chosen(model, region, question, factor, measure)
+    return portal.renderer.page(request, "findings.html", **shared, **_report(document, spec, job, found, chosen))
+
+
+def _report(document: dict[str, Any], spec: JobSpec, job: Job, found: Found, chosen: Chosen) -> dict[str, Any]:
+    every = findings_of(document)
+    taken = [finding for finding in every if chosen.takes(finding)]
+    differing = [finding for finding in taken if finding.call == DIFFERENCE]
+    others = [finding for finding in taken if finding.call != DIFFERENCE]
+    others.sort(key=lambda finding: (finding.question is not None, finding.call == NEGLIGIBLE))
+    measures = lenient.mapping(document.get("measures"))
+    shown = chosen.measure if chosen.measure in measures else next(iter(measures), "withheld_rate")
+    settings = lenient.mapping(document.get("settings"))
+    return {
+        "chosen": chosen,
+        "options": _options(every, spec),
+        "notices": lenient.texts(document.get("notices")),
+        "overall": [finding for finding in differing if finding.question is None],
+        "single": [finding for finding in differing if finding.question is not None][:MOST_DIFFERENCES],
+        "differing": len(differing),
+        "others": others[:MOST_OTHERS],
+        "others_total": len(others),
+        "reach": reach_of(differing),
+        "others_reach": reach_of(others[:MOST_OTHERS]),
+        "smallest": lenient.number(settings.get("smallest_effect")),
+        "alpha": lenient.number(settings.get("alpha")),
+        "draws": lenient.count(settings.get("draws")),
+        "analysis_seed": lenient.count(settings.get("seed")),
+        "measure": shown,
+        "measure_word": _SHARE.get(shown, words(shown)),
+        "measures": measures,
+        "heat": heat(document, spec, shown, every),
+        "rates": rates(document, spec, shown),
+        "quality": lenient.mapping(document.get("data_quality")),
+        "missing_by": lenient.mappings(lenient.mapping(document.get("data_quality")).get("missing_by")),
+        "families": lenient.mappings(document.get("families")),
+        "not_tested": lenient.mappings(document.get("not_tested")),
+        "method": lenient.text(document.get("method")),
+        "limits": lenient.texts(document.get("limits")),
+        "reference": found.reference,
+        "stale": found.reference.generation != job.generation,
+        "found": found,
+        "places": {region: place for place, region in enumerate(spec.regions)},
+        "texts": {q.id: question_text(q) for q in spec.questions},
+    }
+
+
+def _options(every: Sequence[Finding], spec: JobSpec) -> dict[str, list[tuple[str, str]]]:
+    def seen(name: str) -> list[tuple[str, str]]:
+        return [(value, words(value)) for value in dict.fromkeys(getattr(finding, name) for finding in every)]
+
+    with_findings = {finding.question for finding in every}
+    return {
+        "model": [(name, name) for name in spec.models],
+        "region": [(name, name) for name in spec.regions],
+        "question": [(q.id, question_text(q)[:80]) for q in spec.questions if q.id in with_findings],
+        "factor": seen("factor"),
+        "measure": seen("measure"),
+    }
+
+
+def reach_of(findings: Sequence[Finding]) -> float:
+    """The end of an axis that holds all effects and intervals, one of a few round numbers."""
+    ends = [abs(end) for finding in findings for end in (finding.interval or (finding.effect or 0.0,))]
+    largest = max(ends, default=0.0)
+    return next((reach for reach in _REACHES if reach >= largest), 1.0)

@@ -1,0 +1,273 @@
+"""What the progress page of a job says, worked out from its board."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from beacon.domain.spec import JobSpec
+from beacon.domain.states import ExecutionStatus, JobStatus
+from beacon.store.jobs import Job
+from beacon.web.board import Board, Counts, FailureGroup
+from beacon.web.pages.advice import advice
+from beacon.web.providers import ProviderSnapshot
+from beacon.web.shapes import known_cost
+from beacon.web.text import counted, dollars, duration, moment, number, plain, words
+
+_TOO_EARLY_S = 2.0
+_TOO_FEW = 5
+"""Before this no time left is guessed."""
+SHOWN_FAILURES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class StageLine:
+    """`state` is done, now or empty; `status` names glyph and colour of the present one."""
+
+    word: str
+    state: str
+    status: str
+    at: str | None
+    note: str | None
+    since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepLine:
+    """A step of finalizing: `share` from 0 to 1, or None where it does not say how far it is."""
+
+    word: str
+    state: str
+    share: float | None
+    count: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailureLine:
+    number: int
+    status: str
+    kind: str
+    count: int
+    where: str
+    sentence: str | None
+    advice: str | None
+    provider: str
+    model: str
+    ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A figure; `value` None is unknown. `status` gives it a glyph."""
+
+    word: str
+    value: str | None
+    small: str = ""
+    status: str | None = None
+
+
+def dimensions(spec: JobSpec) -> str:
+    """`8 questions × 3 models × 3 regions × 5 repeats`, with personas and languages where there are several."""
+    parts = [counted(len(spec.questions), "question"), counted(len(spec.models), "model")]
+    parts.append(counted(len(spec.regions), "region"))
+    if len(spec.personas) > 1:
+        parts.append(counted(len(spec.personas), "persona"))
+    if not isinstance(spec.languages, dict) and len(spec.languages) > 1:
+        parts.append(counted(len(spec.languages), "language"))
+    return " × ".join([*parts, counted(spec.repeats, "repeat")])
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    board: Board
+    now: float
+    providers: Sequence[ProviderSnapshot] | None
+
+    @property
+    def job(self) -> Job:
+        return self.board.job
+
+    @property
+    def spec(self) -> JobSpec:
+        return self.board.spec
+
+    @property
+    def status(self) -> str:
+        return self.job.status.value
+
+    @property
+    def live(self) -> bool:
+        return not self.job.over
+
+    @property
+    def finalizing(self) -> bool:
+        return self.job.status is JobStatus.FINALIZING
+
+    @property
+    def may_cancel(self) -> bool:
+        return self.job.status in (JobStatus.QUEUED, JobStatus.RUNNING) and self.job.stop_kind is None
+
+    @property
+    def may_retry(self) -> bool:
+        return self.lost > 0 and not self.finalizing
+
+    @property
+    def lost(self) -> int:
+        counts = self.job.counts
+        return counts["failed"] + counts["timed_out"] + counts["cancelled"]
+
+    @property
+    def counts(self) -> Counts:
+        """Of all executions, by status, as bars take them; those not stored yet are pending."""
+        return [self.job.counts[status.value] for status in ExecutionStatus]
+
+    @property
+    def title(self) -> str:
+        """Of the window: how far it is, then whose it is."""
+        job = self.job
+        stand = f"{100 * job.done // job.total}%" if job.status is JobStatus.RUNNING and job.total else self.status
+        return f"{stand} · {plain(job.name)} · Beacon"
+
+    @property
+    def say(self) -> str:
+        """What a screen reader is told: every tenth of the way, a change of stage, a new kind of failure."""
+        if self.finalizing:
+            return "Finalizing results…"
+        kinds = sorted({words(group.key.kind) for group in self.board.failures()})
+        tenth = 10 * (10 * self.job.done // self.job.total) if self.job.total else 0
+        told = f"{self.status}, {tenth} percent recorded." if self.live else f"{self.status}."
+        return f"{told} Failures so far: {', '.join(kinds)}." if kinds else told
+
+    def stages(self) -> list[StageLine]:
+        job = self.job
+        last = "completed" if job.status not in (JobStatus.FAILED, JobStatus.CANCELLED) else self.status
+        entered = (job.created_at, job.started_at, job.finalizing_at, job.completed_at)
+        names = ("queued", "running", "finalizing", last)
+        position = {"queued": 0, "running": 1, "finalizing": 2}.get(self.status, 3)
+        lines = []
+        for place, (name, at) in enumerate(zip(names, entered, strict=True)):
+            over = place < position
+            end = next((moment for moment in entered[place + 1 :] if moment is not None), None)
+            took = duration(1000 * (end - at)) if over and at is not None and end is not None else None
+            state = "done" if over else "now" if place == position else ""
+            lines.append(self._stage(name, state, at, took))
+        return lines
+
+    def _stage(self, name: str, state: str, at: float | None, took: str | None) -> StageLine:
+        word = name.capitalize()
+        if name == "running" and self.job.generation > 1:
+            word = f"Running, round {self.job.generation}"
+        shown = moment(at, fine=True) if state and at is not None else None
+        if state == "done":
+            return StageLine(word, state, "check", shown, took)
+        if state == "now" and self.live and at is not None:
+            return StageLine(word, state, name, shown, duration(1000 * max(0.0, self.now - at)), since=at)
+        note = {"finalizing": "classifying, analysing", "completed": ""}.get(name, "") if not state else None
+        return StageLine(word, state, name if state else "pending", shown, note)
+
+    def facts(self) -> list[Fact]:
+        counts = self.job.counts
+        shown = [Fact("Recorded", number(self.job.done), f"of {number(self.job.total)}")]
+        statuses = ("completed", "failed", "timed_out", "cancelled", "retrying", "running", "pending")
+        shown += [Fact(words(status), number(counts[status]), status=status) for status in statuses]
+        if self.live:
+            shown.append(Fact("Time left", self.time_left()))
+        else:
+            took = duration(1000 * (self.job.completed_at - self.job.created_at)) if self.job.completed_at else None
+            shown.append(Fact("Took", took))
+        shown.append(self._cost())
+        return shown
+
+    def _cost(self) -> Fact:
+        cost, ceiling = known_cost(self.job), self.spec.limits.max_cost_usd
+        small = f"of {dollars(ceiling)}" if ceiling is not None else ""
+        if cost is None:
+            return Fact("Cost", None, small)
+        if self.job.cost_unknown:
+            return Fact("Cost", f"over {dollars(cost)}", f"{counted(self.job.cost_unknown, 'answer')} unknown")
+        return Fact("Cost", dollars(cost), small)
+
+    def time_left(self) -> str | None:
+        """From each region's own pace so far; None while that says nothing."""
+        job = self.job
+        if self.finalizing:
+            return "finalizing"
+        if job.status is not JobStatus.RUNNING or job.started_at is None or job.generation > 1:
+            return None
+        elapsed = self.now - job.started_at
+        if elapsed < _TOO_EARLY_S or job.done < _TOO_FEW:
+            return None
+        rows = self.board.by_region.values()
+        if any(row.done == 0 for row in rows):
+            return None
+        left = max((row.total - row.done) * elapsed / row.done for row in rows)
+        return f"about {duration(1000 * left)}"
+
+    def steps(self) -> list[StepLine]:
+        """What finalizing has done, does, and will do. A step that nobody told of is not shown as done."""
+        told = self.job.finalize_step or ""
+        known = {
+            "classifying": ("Classifying", "Answers that were not classified while the job ran are classified now."),
+            "analysing": ("Analysing", "Rates, differences between regions and models, and their intervals."),
+            "sealing": ("Sealing", "Each receipt is signed, then one leaf for the job is added to the log."),
+        }
+        name = next((step for step in known if told.startswith(step)), None)
+        shown = ["classifying", "analysing"] + (["sealing"] if name == "sealing" else [])
+        total = self.job.total
+        lines = [StepLine("Recorded", "done", 1.0, f"{total:,} of {total:,}", "No answer can change any more.")]
+        place = shown.index(name) if name in shown else -1
+        for here, step in enumerate(shown):
+            word, what = known[step]
+            state = "done" if here < place else "now" if here == place else ""
+            share, count = _how_far(told) if state == "now" else (1.0 if state == "done" else 0.0, state)
+            lines.append(StepLine(word, state, share, count or "waiting", what))
+        if told and name is None:
+            lines.append(StepLine(told.capitalize(), "now", None, "under way", ""))
+        return lines
+
+    def failures(self) -> list[FailureLine]:
+        return [_failure_line(number, group) for number, group in enumerate(self.board.failures())]
+
+    def providers_here(self) -> list[ProviderSnapshot]:
+        """Those of this process that serve a cell of the job, while it runs."""
+        if self.providers is None or self.job.over:
+            return []
+        models, regions = set(self.board.models), self.board.regions
+        return [p for p in self.providers if p.region in regions and models & set(p.models)]
+
+    def waits_of(self, region: str) -> str | None:
+        """What the region's providers wait for now, in words."""
+        told = [
+            f"{plain(p.name)} {plain(p.blocked_why)}"
+            for p in self.providers_here()
+            if p.region == region and p.blocked_why
+        ]
+        return "; ".join(told) or None
+
+    def recorded_in(self, model: str, region: str) -> int:
+        return self.board.column_done[model, region]
+
+    def column_total(self, region: str) -> int:
+        return self.board.size_of(region) * len(self.board.questions)
+
+
+def _how_far(told: str) -> tuple[float | None, str]:
+    """The share that a told step states, such as `analysing 6 of 9 comparisons`."""
+    found = re.search(r"(\d+) of (\d+)(?: [a-z ]+)?", told)
+    if found is None or not int(found[2]):
+        return None, "under way"
+    return int(found[1]) / int(found[2]), found[0]
+
+
+def _failure_line(number: int, group: FailureGroup) -> FailureLine:
+    key = group.key
+    regions = [region for region, count in group.regions.items() if count > 0]
+    where = ", ".join(
+        part for part in (key.provider or "no provider", key.model, *regions, words(group.stage or "")) if part
+    )
+    ref = "|".join((key.status, key.kind, key.provider, key.model))
+    return FailureLine(
+        number, key.status, key.kind, group.count, where, group.sentence, advice(key.kind), key.provider, key.model, ref
+    )

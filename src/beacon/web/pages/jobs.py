@@ -1,0 +1,176 @@
+"""The list of jobs, and the form that starts one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Annotated, Any
+
+import yaml
+from fastapi import APIRouter, Query, Request, Response
+from starlette.responses import RedirectResponse
+
+from beacon.domain.spec import JobSpec, to_document
+from beacon.domain.states import ExecutionStatus, JobStatus
+from beacon.errors import DocumentError
+from beacon.store import jobs, summaries
+from beacon.store.jobs import Job
+from beacon.web import body, cursors, forms
+from beacon.web.board import Counts
+from beacon.web.pages.job_view import dimensions
+from beacon.web.pages.render import url
+from beacon.web.portal import Here, Portal
+from beacon.web.shapes import known_cost
+from beacon.web.summaries import Found
+from beacon.web.text import day, dollars, duration, moment
+
+router = APIRouter(include_in_schema=False)
+PAGE = 50
+SEE_OTHER = 303
+_UNDER_WAY = (JobStatus.QUEUED.value, JobStatus.RUNNING.value, JobStatus.FINALIZING.value)
+STATUSES = [("under way", "under way"), *((s.value, s.value) for s in JobStatus)]
+EXAMPLE = """\
+schema: beacon.job/v1
+name: My first job
+questions:
+  - {pack: identity}
+models: [llama3.2-1b]
+regions: [us, eu, apac]
+repeats: 5
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class JobLine:
+    """A job as a line of the list says it; `note` stands in place of what was found."""
+
+    job: Job
+    dims: str
+    found: Found | None
+    now: float
+
+    @property
+    def counts(self) -> Counts:
+        return [self.job.counts[status.value] for status in ExecutionStatus]
+
+    @property
+    def lost(self) -> int:
+        counts = self.job.counts
+        return counts["failed"] + counts["timed_out"] + counts["cancelled"]
+
+    @property
+    def took(self) -> str | None:
+        if self.job.status is JobStatus.QUEUED:
+            return None
+        return duration(1000 * ((self.job.completed_at or self.now) - (self.job.started_at or self.job.created_at)))
+
+    @property
+    def at(self) -> str:
+        when = moment(self.job.created_at) or ""
+        return (
+            when[:5]
+            if day(self.job.created_at, self.now) in ("today", "yesterday")
+            else day(self.job.created_at, self.now)
+        )
+
+    @property
+    def cost(self) -> str | None:
+        cost = known_cost(self.job)
+        if cost is None:
+            return None
+        return f"over {dollars(cost)}" if self.job.cost_unknown else dollars(cost)
+
+    @property
+    def note(self) -> str | None:
+        if self.job.status is JobStatus.FINALIZING:
+            return self.job.finalize_step or "finalizing"
+        if self.job.status is JobStatus.QUEUED:
+            return "waiting to start"
+        return self.job.error if self.job.status is JobStatus.FAILED else None
+
+    @property
+    def group(self) -> str:
+        if not self.job.over:
+            return "Under way"
+        return day(self.job.created_at, self.now).capitalize()
+
+
+@router.get("/")
+async def home() -> Response:
+    return RedirectResponse("/jobs", SEE_OTHER)
+
+
+@router.get("/jobs")
+async def list_jobs(
+    request: Request,
+    portal: Here,
+    q: Annotated[str, Query(max_length=200)] = "",
+    status: Annotated[str, Query(max_length=40)] = "",
+    cursor: Annotated[str | None, Query(max_length=300)] = None,
+) -> Response:
+    """Newest first; those under way stand above, on the first page."""
+    statuses = _UNDER_WAY if status == "under way" else (status,) if status else ()
+    before = cursors.read_job(cursor)
+    found = await portal.database.read(
+        jobs.list_page, limit=PAGE + 1, before=before, statuses=statuses, name_contains=q or None
+    )
+    by_status = await portal.database.read(summaries.jobs_by_status)
+    lines = await _lines(portal, found[:PAGE])
+    lines.sort(key=lambda line: line.job.over)
+    older = url("/jobs", q=q, status=status, cursor=cursors.after_job(found[PAGE - 1])) if len(found) > PAGE else None
+    return portal.renderer.page(
+        request,
+        "jobs.html",
+        by_status=by_status,
+        empty=not by_status,
+        total=sum(by_status.values()),
+        shown=len(lines),
+        first=cursor is None,
+        groups=[(title, list(some)) for title, some in groupby(lines, key=lambda line: line.group)],
+        chosen={"q": q, "status": status},
+        statuses=STATUSES,
+        older=older,
+    )
+
+
+async def _lines(portal: Portal, found: list[Job]) -> list[JobLine]:
+    known = await portal.summaries.of([job.id for job in found])
+    now = portal.clock.wall()
+    return [JobLine(job, dimensions(await portal.boards.spec(job.id)), known.get(job.id), now) for job in found]
+
+
+@router.get("/jobs/new")
+async def new_job(
+    request: Request, portal: Here, origin: Annotated[str | None, Query(alias="from", max_length=100)] = None
+) -> Response:
+    """The form, with an example, or with the spec of the job that is to be run again."""
+    text = EXAMPLE if origin is None else spec_text(await portal.boards.spec(origin))
+    return portal.renderer.page(request, "new.html", spec=text, faults=[], problem=None, key=forms.new_key())
+
+
+@router.post("/jobs")
+async def submit(request: Request, portal: Here) -> Response:
+    """Starts the job of the form; with faults the form comes back with them."""
+    fields = await forms.read(request)
+    text = fields.get("spec", "")
+    try:
+        document = body.read_text(text, "the job spec")
+        submitted = await portal.actions.submit(document, fields.get("key") or None)
+    except DocumentError as error:
+        context: dict[str, Any] = {
+            "spec": text,
+            "faults": error.faults,
+            "problem": error.what,
+            "key": fields.get("key", ""),
+        }
+        return portal.renderer.page(request, "new.html", 422, **context)
+    return RedirectResponse(f"/jobs/{submitted.job_id}", SEE_OTHER)
+
+
+def spec_text(spec: JobSpec) -> str:
+    """The spec as YAML that can be submitted again: the texts of personas are the server's own."""
+    document = to_document(spec)
+    document.pop("persona_prompts", None)
+    # Through JSON, so that no Python type can leave a tag of its own.
+    return yaml.safe_dump(json.loads(json.dumps(document)), sort_keys=False, allow_unicode=True, width=100)

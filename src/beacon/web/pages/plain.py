@@ -1,0 +1,54 @@
+"""Pages that say little: a job's spec, what Beacon is, and the choice of a theme."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from starlette.responses import RedirectResponse
+
+from beacon.store import jobs
+from beacon.web import forms
+from beacon.web.pages.job_view import dimensions
+from beacon.web.pages.jobs import spec_text
+from beacon.web.pages.render import THEME_COOKIE, THEMES
+from beacon.web.portal import Here
+
+router = APIRouter(include_in_schema=False)
+SEE_OTHER = 303
+YEAR_S = 365 * 86_400
+
+
+@router.get("/jobs/{job_id}/spec")
+async def spec(job_id: str, request: Request, portal: Here) -> Response:
+    job = await portal.database.read(jobs.get, job_id)
+    document = await portal.boards.spec(job_id)
+    findings = await portal.summaries.findings_of(job_id)
+    context: dict[str, Any] = {
+        "job": job,
+        "dims": dimensions(document),
+        "spec": spec_text(document),
+        "findings": findings,
+    }
+    return portal.renderer.page(request, "spec.html", **context)
+
+
+@router.get("/about")
+async def about(request: Request, portal: Here) -> Response:
+    return portal.renderer.page(request, "about.html", nav="/about", third_party=portal.assets.third_party)
+
+
+@router.post("/theme")
+async def theme(request: Request) -> Response:
+    """Keeps the chosen theme in a cookie and goes back to where the button was."""
+    fields = await forms.read(request)
+    response = RedirectResponse(_own_path(fields.get("back", "")), SEE_OTHER)
+    if fields.get("theme") in THEMES:
+        forms.set_cookie(request, response, THEME_COOKIE, fields["theme"], YEAR_S)
+    return response
+
+
+def _own_path(path: str) -> str:
+    """A path of this server, and never the address of another."""
+    own = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
+    return path if own else "/jobs"

@@ -1,0 +1,43 @@
+"""What the routes share: the database, what may be changed, and what is kept in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from beacon.domain.clock import Clock
+from beacon.store.database import Database
+from beacon.web.actions import Actions
+from beacon.web.assets import Assets
+from beacon.web.boards import Boards
+from beacon.web.pages.live import LivePages
+from beacon.web.pages.render import Renderer
+from beacon.web.providers import Snapshot
+from beacon.web.summaries import Summaries
+from beacon.web.watch import Watches
+
+
+@dataclass(frozen=True, slots=True)
+class Portal:
+    """`snapshot` is None where no router runs in this process."""
+
+    database: Database
+    clock: Clock
+    actions: Actions
+    snapshot: Snapshot | None
+    boards: Boards
+    summaries: Summaries
+    watches: Watches
+    assets: Assets
+    renderer: Renderer
+    live_pages: LivePages
+
+
+def portal_of(request: Request) -> Portal:
+    portal: Portal = request.app.state.portal
+    return portal
+
+
+Here = Annotated[Portal, Depends(portal_of)]

@@ -1,0 +1,129 @@
+// Keeps a job's page up to date. Without it every page is complete as it was sent; nothing else needs a script.
+"use strict";
+
+(() => {
+  const main = document.getElementById("main");
+  const skew = Number(main.dataset.now) - Date.now() / 1000;
+
+  // The server's fragments are escaped there; this is the only way in which text becomes markup here.
+  const policy = globalThis.trustedTypes
+    ? globalThis.trustedTypes.createPolicy("beacon", { createHTML: (text) => text })
+    : { createHTML: (text) => text };
+
+  function element(html) {
+    const template = document.createElement("template");
+    template.innerHTML = policy.createHTML(html);
+    return template.content.firstElementChild;
+  }
+
+  // ------------------------------------------------------------------ swapping
+
+  // The element stays and takes over the new one's attributes and children, so that what holds the focus, and
+  // what was unfolded, is so afterwards.
+  function swap(old, html) {
+    if (old.id.startsWith("c-")) {
+      old.replaceChildren(...element(`<div>${html}</div>`).childNodes);
+      flash(old.parentElement);
+      return;
+    }
+    const fresh = element(html);
+    const focused = old.contains(document.activeElement) ? document.activeElement.id : "";
+    const unfolded = [...old.querySelectorAll("details[open]")].map((details) => details.id);
+    for (const name of old.getAttributeNames()) {
+      if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+    }
+    for (const name of fresh.getAttributeNames()) old.setAttribute(name, fresh.getAttribute(name));
+    old.replaceChildren(...fresh.childNodes);
+    for (const id of unfolded) document.getElementById(id)?.setAttribute("open", "");
+    if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  }
+
+  function flash(cell) {
+    cell.classList.remove("flash");
+    void cell.offsetWidth;
+    cell.classList.add("flash");
+  }
+
+  // ------------------------------------------------------------------ the stream
+
+  const live = document.getElementById("live");
+  if (live) {
+    const lost = document.getElementById("lost");
+    const matrix = document.querySelector(".mx");
+    const firstPause = 500;
+    const longestPause = 5000;
+    let seq = Number(live.dataset.seq);
+    let over = live.hasAttribute("data-over");
+    let pause = firstPause;
+    let source = null;
+    let waiting = 0;
+
+    const take = (event) => {
+      const update = JSON.parse(event.data);
+      for (const [id, html] of Object.entries(update.html)) {
+        const old = document.getElementById(id);
+        if (old) swap(old, html);
+      }
+      seq = update.seq;
+      over = update.over;
+      document.title = update.title;
+      live.dataset.seq = String(seq);
+      live.toggleAttribute("data-over", over);
+      connected();
+      if (over) close();
+    };
+
+    const connected = () => {
+      pause = firstPause;
+      lost.hidden = true;
+      matrix.classList.add("is-live");
+      document.body.classList.remove("is-still");
+    };
+
+    const close = () => {
+      clearTimeout(waiting);
+      source?.close();
+      source = null;
+    };
+
+    const broken = () => {
+      close();
+      if (over) return;
+      document.getElementById("lost-seq").textContent = seq.toLocaleString("en");
+      lost.hidden = false;
+      matrix.classList.remove("is-live");
+      document.body.classList.add("is-still");
+      waiting = setTimeout(open, pause);
+      pause = Math.min(2 * pause, longestPause);
+    };
+
+    const open = () => {
+      close();
+      source = new EventSource(`${live.dataset.live}?after=${seq}`);
+      source.addEventListener("message", take);
+      source.addEventListener("open", connected);
+      source.addEventListener("error", broken);
+    };
+
+    // A browser allows a server few connections, so a page that nobody sees keeps none. When it is seen again it
+    // catches up, also where the job had ended and was retried meanwhile.
+    document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
+    if (!over && !document.hidden) open();
+  }
+
+  // ------------------------------------------------------------------ running times
+
+  function told(seconds) {
+    if (seconds < 99.95) return `${seconds.toFixed(1)} s`;
+    const whole = Math.round(seconds);
+    if (whole < 6000) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+    const minutes = Math.floor(whole / 60);
+    return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  }
+
+  setInterval(() => {
+    for (const since of document.querySelectorAll("[data-since]")) {
+      since.textContent = told(Math.max(0, Date.now() / 1000 + skew - Number(since.dataset.since)));
+    }
+  }, 1000);
+})();
