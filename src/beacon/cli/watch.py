@@ -41,4 +41,4 @@ async def _watch(database: Database, prefix: str) -> ExitCode:
 async def _until_over(database: Database, job_id: str) -> None:
     """Another process drives the job; the database is all that tells of it."""
     while not (await database.read(jobs.get, job_id)).over:
-        await asyncio.sleep(LOOK_S)  # noqa: ASYNC110
+        await asyncio.sleep(LOOK_S)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import random
 
+import structlog
+
 from beacon.domain.clock import Clock
 from beacon.domain.failure import FailureKind
 from beacon.domain.spec import JobSpec
@@ -25,10 +27,14 @@ from beacon.store.database import Database
 from beacon.store.jobs import Job
 from beacon.store.leases import Shard
 
+log = structlog.get_logger()
+
 WATCH_S = 0.25
 """How often a running job is looked at for a stop that another process asked for, and for its own limits."""
 IDLE_S = 0.5
 """How often a runner looks for work that another process made or left behind."""
+PATIENCE_S = 5.0
+"""Before a job that could not be driven is tried again."""
 SHARDS_AT_ONCE = 64
 """Per region and job: bounds what is held in memory while slow cells lag behind fast ones."""
 
@@ -81,8 +87,16 @@ class Runner:
             while not self.stopping:
                 for job in await self.database.read(jobs.unfinished):
                     if job.id not in under_way or under_way[job.id].done():
-                        under_way[job.id] = tasks.create_task(self.drive(job.id))
+                        under_way[job.id] = tasks.create_task(self._drive_patiently(job.id))
                 await self._pause(IDLE_S)
+
+    async def _drive_patiently(self, job_id: str) -> None:
+        """Drives the job; where that is impossible now, says why and leaves it for a later try."""
+        try:
+            await self.drive(job_id)
+        except BeaconError as error:
+            log.error("job cannot be driven", job=job_id, why=error.what, where=error.where, todo=error.todo)
+            await self._pause(PATIENCE_S)
 
     async def drive(self, job_id: str) -> None:
         """Brings one job as far as it can: to its end, or until this runner is stopped.

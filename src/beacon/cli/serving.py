@@ -1,0 +1,101 @@
+"""The portal and the API in this process, beside the runner that does what they ask for."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import socket
+from collections.abc import Sequence
+
+import uvicorn
+
+from beacon.cli.embedded import Embedded
+from beacon.domain.clock import SystemClock
+from beacon.domain.failure import FailureKind
+from beacon.domain.spec import SpecDocument, check_against_fleet
+from beacon.errors import InputError
+from beacon.runner.admission import submit
+from beacon.runner.inputs import complete
+from beacon.store import interventions
+from beacon.store.executions import Filter
+from beacon.web.actions import Retried, Submitted
+from beacon.web.app import create_app
+
+GRACE_S = 2
+"""How long open event streams may delay the end of the server."""
+
+
+class LocalActions:
+    """What people ask of the API, done on this process's database; its runner finds the work there."""
+
+    def __init__(self, house: Embedded) -> None:
+        self._house = house
+        self._clock = SystemClock()
+
+    async def submit(self, document: SpecDocument, idempotency_key: str | None) -> Submitted:
+        spec = complete(document, "the spec")
+        check_against_fleet(spec, self._house.fleet, "the spec")
+        job_id, new = await submit(self._house.database, spec, self._house.fleet, self._clock, idempotency_key)
+        return Submitted(job_id, new)
+
+    async def cancel(self, job_id: str) -> bool:
+        kind = FailureKind.CANCELLED.value
+        return await self._house.database.write(interventions.request_stop, job_id, kind, self._clock.wall())
+
+    async def retry(self, job_id: str, *, kind: str | None = None, execution_ids: Sequence[str] = ()) -> Retried:
+        chosen = Filter(kinds=(kind,) if kind else ())
+        now = self._clock.wall()
+        reopened = await self._house.database.write(interventions.reopen, job_id, chosen, now, execution_ids)
+        return Retried(reopened.count, reopened.generation)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; raises InputError for a busy port, an unknown host, and any address but loopback."""
+    if not _is_loopback(host):
+        raise InputError(
+            f"{host} can be reached from other machines, and no authentication is configured",
+            where="--host",
+            todo="use 127.0.0.1, and reach it from elsewhere through an SSH tunnel",
+        )
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            todo = "end the program that uses it, or choose another with --port"
+            raise InputError(f"port {port} is in use on {host}", where="--port", todo=todo) from error
+        raise InputError(f"cannot listen on {host}:{port}: {error.strerror}", where="--host, --port") from error
+    return listener
+
+
+def address(listener: socket.socket) -> str:
+    """Where a browser finds it."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+async def serve_portal(house: Embedded, listener: socket.socket) -> None:
+    """Serves until Ctrl-C or SIGTERM, while the runner takes up every unfinished job; then stops the runner."""
+    app = create_app(house.database, actions=LocalActions(house), snapshot=house.router.snapshot)
+    config = uvicorn.Config(
+        app, http="httptools", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S
+    )
+    running = asyncio.create_task(house.runner.serve())
+    serving = asyncio.create_task(uvicorn.Server(config).serve(sockets=[listener]))
+    await asyncio.wait([running, serving], return_when=asyncio.FIRST_COMPLETED)
+    house.runner.stop()
+    if not serving.done():
+        serving.cancel()
+    await asyncio.gather(running, serving)
