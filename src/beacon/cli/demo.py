@@ -34,10 +34,10 @@ def demo(
     *,
     once: Annotated[bool, Parameter(negative="", help="End when the job is done, with its exit code.")] = False,
     real: Annotated[
-        bool, Parameter(negative="", help="Ask a real small model on real servers on this machine.")
+        bool, Parameter(negative="", help="Ask a real small model on this machine.")
     ] = False,
     port: Annotated[
-        int, Parameter(help="Port of the portal; another free one is taken if it is in use.")
+        int, Parameter(help="Port of the portal; if in use, another.")
     ] = DEFAULT_PORT,
     database: Annotated[str | None, Parameter(help="Where to keep the job; default a temporary folder.")] = None,
 ) -> int:
