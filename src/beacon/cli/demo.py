@@ -17,7 +17,7 @@ from beacon.cli.findings import print_findings
 from beacon.cli.progress import show_progress
 from beacon.cli.run import exit_code_of
 from beacon.cli.serve import DEFAULT_PORT
-from beacon.cli.serving import address, listen, serve_portal
+from beacon.cli.serving import PortalServer, address, listen
 from beacon.cli.show import newest_report
 from beacon.domain.clock import SystemClock
 from beacon.domain.spec import check_against_fleet
@@ -33,12 +33,8 @@ QUICKSTART = Path(__file__).with_name("quickstart.yaml")
 def demo(
     *,
     once: Annotated[bool, Parameter(negative="", help="End when the job is done, with its exit code.")] = False,
-    real: Annotated[
-        bool, Parameter(negative="", help="Ask a real small model on this machine.")
-    ] = False,
-    port: Annotated[
-        int, Parameter(help="Port of the portal; if in use, another.")
-    ] = DEFAULT_PORT,
+    real: Annotated[bool, Parameter(negative="", help="Ask a real small model on this machine.")] = False,
+    port: Annotated[int, Parameter(help="Port of the portal; if in use, another.")] = DEFAULT_PORT,
     database: Annotated[str | None, Parameter(help="Where to keep the job; default a temporary folder.")] = None,
 ) -> int:
     """Show Beacon at work: providers in three regions over real HTTP, a 3 models x 3 regions job, its findings.
@@ -64,15 +60,15 @@ async def run_demo(database: str, fleet: str, spec_file: Path, *, once: bool, po
             job_id, _ = await submit(house.database, spec, house.fleet, SystemClock())
             page = f"{address(listener)}/jobs/{job_id}"
             print(f"Job {job_id}: {spec.total} executions. Watch it at {page}", file=sys.stderr, flush=True)
-            serving = asyncio.create_task(serve_portal(house, listener))
+            portal = PortalServer(house, listener)
+            serving = asyncio.create_task(portal.run())
             job = await _follow(house, job_id)
             print_findings(job, await newest_report(house.database, job_id))
             if not once and not interruption.asked:
                 print(f"\nThe portal is at {page} until you press Ctrl-C.", file=sys.stderr, flush=True)
-                await serving
-            house.runner.stop()
-            serving.cancel()
-            await asyncio.wait([serving])
+                await asyncio.wait([serving])
+            portal.stop()
+            await serving
     return exit_code_of(job) if once and job.over else ExitCode.INTERRUPTED
 
 

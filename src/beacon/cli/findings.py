@@ -18,7 +18,10 @@ HEADINGS = {
     "undecided": "comparisons undecided",
     "negligible": "comparisons with at most a negligible difference",
 }
-SHOWN = 12
+FACTORS = ("region", "language", "persona", "model")
+"""What is compared, in the order in which it is told."""
+SHOWN = 9
+"""Findings of one factor; the report has them all."""
 
 
 def print_findings(job: Job, report: dict[str, Any] | None) -> None:
@@ -32,8 +35,11 @@ def print_findings(job: Job, report: dict[str, Any] | None) -> None:
     for notice in report.get("notices", []):
         console.print(Text(f"Note: {visible(notice)}", style="yellow"))
     by_call = calls(report)
-    _print_findings(console, by_call["difference"][:SHOWN], "differences")
-    more = len(by_call["difference"]) - SHOWN
+    for factor in FACTORS:
+        found = [finding for finding in by_call["difference"] if finding["factor"] == factor]
+        if found or factor == FACTORS[0]:
+            _print_findings(console, found[:SHOWN], f"differences between {factor}s", len(found))
+    more = sum(max(0, n - SHOWN) for n in Counter(f["factor"] for f in by_call["difference"]).values())
     undecided, negligible = len(by_call["undecided"]), len(by_call["negligible"])
     further = f"{more} further differences, " if more > 0 else ""
     console.print(
@@ -88,8 +94,10 @@ def _times(job: Job) -> str:
     return f"barrier gap {gap}, finalizing {finalizing}, cost {cost}"
 
 
-def _print_findings(console: Console, found: list[dict[str, Any]], heading: str) -> None:
-    console.print(Text(f"\n{len(found) or 'No'} {heading}{':' if found else '.'}", style="bold"))
+def _print_findings(console: Console, found: list[dict[str, Any]], heading: str, count: int | None = None) -> None:
+    """The given findings, of `count` in all, with their caveats."""
+    number_of = len(found) if count is None else count
+    console.print(Text(f"\n{number_of or 'No'} {heading}{':' if found else '.'}", style="bold"))
     for number, finding in enumerate(found, start=1):
         console.print(Text(f"{number:>3}. {visible(finding['sentence'])}"))
         for caveat in finding["caveats"]:

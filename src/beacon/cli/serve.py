@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from beacon.cli.embedded import Interruption, embedded
-from beacon.cli.serving import address, listen, serve_portal
+from beacon.cli.serving import PortalServer, address, listen
 from beacon.cli.settings import DatabaseOption, FleetOption
 from beacon.errors import ExitCode
 from beacon.telemetry.logs import configure_logs
@@ -39,5 +39,5 @@ async def _serve(host: str, port: int, fleet: str | None, database: str | None) 
         async with embedded(database, fleet) as house:
             Interruption(house.runner)
             print(f"Beacon is at {address(listener)} (Ctrl-C ends it)", file=sys.stderr, flush=True)
-            await serve_portal(house, listener)
+            await PortalServer(house, listener).run()
     return ExitCode.INTERRUPTED

@@ -86,16 +86,26 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-async def serve_portal(house: Embedded, listener: socket.socket) -> None:
-    """Serves until Ctrl-C or SIGTERM, while the runner takes up every unfinished job; then stops the runner."""
-    app = create_app(house.database, actions=LocalActions(house), snapshot=house.router.snapshot)
-    config = uvicorn.Config(
-        app, http="httptools", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S
-    )
-    running = asyncio.create_task(house.runner.serve())
-    serving = asyncio.create_task(uvicorn.Server(config).serve(sockets=[listener]))
-    await asyncio.wait([running, serving], return_when=asyncio.FIRST_COMPLETED)
-    house.runner.stop()
-    if not serving.done():
-        serving.cancel()
-    await asyncio.gather(running, serving)
+class PortalServer:
+    """Portal, API and runner over one listening socket."""
+
+    def __init__(self, house: Embedded, listener: socket.socket) -> None:
+        self._house = house
+        self._listener = listener
+        app = create_app(house.database, actions=LocalActions(house), snapshot=house.router.snapshot)
+        config = uvicorn.Config(
+            app, http="httptools", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S
+        )
+        self._server = uvicorn.Server(config)
+
+    async def run(self) -> None:
+        """Serves, and takes up every unfinished job, until `stop`, Ctrl-C or SIGTERM."""
+        running = asyncio.create_task(self._house.runner.serve())
+        serving = asyncio.create_task(self._server.serve(sockets=[self._listener]))
+        await asyncio.wait([running, serving], return_when=asyncio.FIRST_COMPLETED)
+        self.stop()
+        await asyncio.gather(running, serving)
+
+    def stop(self) -> None:
+        self._house.runner.stop()
+        self._server.should_exit = True

@@ -32,6 +32,11 @@ class Analyst:
     async def __aexit__(self, *_: object) -> None:
         await self._end()
 
+    async def start(self) -> None:
+        """Has the process loaded before it is asked."""
+        async with self._turn:
+            await self._ready()
+
     async def ask(self, task: str, *args: object) -> Any:
         """What the analyst's `task` returns for `args`; both are plain JSON values.
 

@@ -19,6 +19,7 @@ async def classify_while_running(
     database: Database, job_id: str, spec: JobSpec, analyst: Analyst, clock: Clock
 ) -> None:
     """Classifies what comes in, until it is cancelled."""
+    await analyst.start()
     while True:
         if await classify_some(database, job_id, spec, analyst, clock) < BATCH:
             await asyncio.sleep(PAUSE_S)
