@@ -55,9 +55,13 @@ async def show_progress(
                     return
                 await asyncio.wait([driving], timeout=LIVE_S)
     else:
+        said = ""
         while True:
             over = driving.done()
-            console.print(_line(await read_moment(database, job_id)), soft_wrap=True)
+            line = _line(await read_moment(database, job_id))
+            if line != said:
+                console.print(line, soft_wrap=True)
+                said = line
             if over:
                 return
             await asyncio.wait([driving], timeout=PLAIN_S)
