@@ -68,9 +68,7 @@ def test_a_faulty_json_text_is_refused_with_its_place(text: str, where: str | No
     assert what in fault.what
 
 
-@pytest.mark.parametrize(
-    "text", ["[" * 100_000, "{a: " * 100_000, "a:\n" + "- " * 100_000, '{"a":' * 100_000]
-)
+@pytest.mark.parametrize("text", ["[" * 100_000, "{a: " * 100_000, "a:\n" + "- " * 100_000, '{"a":' * 100_000])
 def test_very_deep_nesting_is_a_fault_and_no_crash(text: str) -> None:
     only_fault(text)
 
@@ -121,9 +119,7 @@ json_values = st.recursive(
 
 
 @given(json_values, st.sampled_from([None, 2, "\t"]), st.booleans())
-def test_any_json_text_is_read_as_it_is_by_json(
-    value: object, indent: int | str | None, ascii_only: bool
-) -> None:
+def test_any_json_text_is_read_as_it_is_by_json(value: object, indent: int | str | None, ascii_only: bool) -> None:
     """Tabs, escaped surrogate pairs and numbers without a dot are JSON that YAML 1.1 parsers get wrong."""
     text = json.dumps({"value": value}, indent=indent, ensure_ascii=ascii_only)
     assert parse_text(text, "anything") == {"value": value}

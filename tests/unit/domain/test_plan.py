@@ -16,16 +16,12 @@ from beacon.domain.spec import JobSpec
 LANGUAGES = ("en", "zh", "fi")
 
 
-def job(
-    questions: int = 2, models: int = 2, regions: int = 3, repeats: int = 2, seed: int = 7, **more: Any
-) -> JobSpec:
+def job(questions: int = 2, models: int = 2, regions: int = 3, repeats: int = 2, seed: int = 7, **more: Any) -> JobSpec:
     return JobSpec.model_validate(
         {
             "schema": "beacon.job/v1",
             "name": "n",
-            "questions": [
-                {"id": f"q{n}", "texts": dict.fromkeys(LANGUAGES, "Why?")} for n in range(questions)
-            ],
+            "questions": [{"id": f"q{n}", "texts": dict.fromkeys(LANGUAGES, "Why?")} for n in range(questions)],
             "models": [f"m{n}" for n in range(models)],
             "regions": ["us", "eu", "apac", "latam"][:regions],
             "repeats": repeats,
@@ -83,9 +79,7 @@ def test_ordinals_and_shard_numbers_count_up_without_gaps(spec: JobSpec, size: i
     planned = list(shards(spec, size))
     assert [shard.number for shard in planned] == list(range(len(planned)))
     assert [e.ordinal for shard in planned for e in shard.executions] == list(range(spec.total))
-    assert all(
-        e.shard == shard.number and e.region == shard.region for shard in planned for e in shard.executions
-    )
+    assert all(e.shard == shard.number and e.region == shard.region for shard in planned for e in shard.executions)
 
 
 @given(jobs(), sizes)

@@ -78,9 +78,7 @@ def test_json_and_yaml_of_one_spec_are_the_same() -> None:
 def test_regions_are_canonical_from_the_edge_inwards() -> None:
     spec = validate_spec(document(regions=["US", "eu-west", "Asia Pacific"]), "spec.yaml")
     assert spec.regions == ("us", "eu", "apac")
-    mapped = validate_spec(
-        document(regions=["US", "EU"], languages={"usa": "en", "europe": "fi"}), "spec.yaml"
-    )
+    mapped = validate_spec(document(regions=["US", "EU"], languages={"usa": "en", "europe": "fi"}), "spec.yaml")
     assert mapped.languages_of("us") == ("en",)
     assert mapped.languages_of("eu") == ("fi",)
 
@@ -90,9 +88,7 @@ def test_regions_are_canonical_from_the_edge_inwards() -> None:
 
 def pack_of(*ids: str, **texts: str) -> QuestionPack:
     questions = [{"id": name, "texts": texts or {"en": "Why?"}} for name in ids]
-    return QuestionPack.model_validate(
-        {"schema": "beacon.pack/v1", "name": "p", "title": "P", "questions": questions}
-    )
+    return QuestionPack.model_validate({"schema": "beacon.pack/v1", "name": "p", "title": "P", "questions": questions})
 
 
 PERSONAS = PersonaBook.model_validate(
@@ -117,9 +113,7 @@ def inlined(pack: QuestionPack | InputError | None = None, seed: int = 1, **chan
     return inline(spec, source="spec.yaml", read_pack=read_pack, personas=PERSONAS, seed=seed)
 
 
-def inline_faults(
-    pack: QuestionPack | InputError | None = None, **changes: Any
-) -> dict[str | None, InputError]:
+def inline_faults(pack: QuestionPack | InputError | None = None, **changes: Any) -> dict[str | None, InputError]:
     with pytest.raises(DocumentError) as caught:
         inlined(pack, **changes)
     return {fault.where: fault for fault in caught.value.faults}
@@ -164,9 +158,7 @@ def test_an_inlined_spec_survives_storage() -> None:
 def test_the_total_counts_every_repeat_of_every_cell() -> None:
     assert inlined().total == 1
     questions = [{"id": name, "texts": {"en": "?", "zh": "?"}} for name in "abc"]
-    spec = inlined(
-        questions=questions, models=["m", "n"], regions=["us", "eu"], languages=["en", "zh"], repeats=5
-    )
+    spec = inlined(questions=questions, models=["m", "n"], regions=["us", "eu"], languages=["en", "zh"], repeats=5)
     assert spec.total == 3 * 2 * 2 * 2 * 5
     mapped = inlined(questions=questions, regions=["us", "eu"], languages={"us": "en", "eu": "zh"}, repeats=5)
     assert mapped.total == 3 * 2 * 5
@@ -183,9 +175,7 @@ def test_only_a_map_of_different_languages_confounds_region_with_language() -> N
 def test_persona_prompts_are_inlined_for_the_regions_and_languages_of_the_job() -> None:
     spec = inlined(regions=["us", "eu"], personas=["none", "placebo", "regional"])
     assert spec.system_prompt("none", "us", "en") is None
-    assert (
-        spec.system_prompt("placebo", "us", "en") == spec.system_prompt("placebo", "eu", "en") == "placebo en"
-    )
+    assert spec.system_prompt("placebo", "us", "en") == spec.system_prompt("placebo", "eu", "en") == "placebo en"
     assert spec.system_prompt("regional", "eu", "en") == "eu en"
     assert spec.persona_prompts["regional"]["eu"] == {"en": "eu en"}
 
@@ -235,9 +225,7 @@ def test_a_language_that_a_question_lacks_is_named_once_with_those_that_all_have
 
 
 def test_a_job_that_is_too_large_is_refused_with_its_size() -> None:
-    fault = inline_faults(pack_of(*(f"q{n}" for n in range(201))), questions=[{"pack": "p"}], repeats=10_000)[
-        "repeats"
-    ]
+    fault = inline_faults(pack_of(*(f"q{n}" for n in range(201))), questions=[{"pack": "p"}], repeats=10_000)["repeats"]
     assert "2,010,000 executions, at most 2,000,000" in fault.what
     many = pack_of(*(f"q{n}" for n in range(10_000)))
     both = inline_faults(many, questions=[{"pack": "p"}, {"id": "x", "text": "?"}])["questions"]
@@ -300,9 +288,7 @@ def test_a_cost_ceiling_is_refused_while_a_price_is_unknown() -> None:
     priced = {"input_per_mtok": 0.1, "output_per_mtok": 0.2}
     half = {"input_per_mtok": 0.1}
     ceiling = {"max_cost_usd": 5}
-    fleet = fleet_of(
-        {"region": "us", "models": ["m"], "cost": half}, {"region": "eu", "models": ["m"], "cost": priced}
-    )
+    fleet = fleet_of({"region": "us", "models": ["m"], "cost": half}, {"region": "eu", "models": ["m"], "cost": priced})
     fault = fleet_faults(fleet, limits=ceiling)["limits.max_cost_usd"]
     assert "'p0' is unknown" in fault.what
     assert "allow_unknown_cost" in str(fault.todo)

@@ -189,5 +189,6 @@ def test_a_value_of_any_depth_is_refused_and_shown_in_brief() -> None:
         deep = [deep]
     assert len(faults_of({"name": deep})["name"].what) < 120
     assert len(faults_of({"questions": [deep]})["questions[0]"].what) < 120
+    assert len(faults_of({"schema": deep})["schema"].what) < 120
     assert "at least" not in faults_of({"unknown": deep})["unknown"].what
     assert len(faults_of({"repeats": "x" * 1_000_000})["repeats"].what) < 160
