@@ -2,7 +2,7 @@
 #
 #   make demo [ARGS=--once | ARGS=--real]    make test [ARGS='-k barrier']    make check
 #   make bench [BENCH=benchmarks/router.py] [ARGS=…]
-#   make setup    make test-slow    make lock [ARGS=--upgrade]    make clean
+#   make setup    make test-slow    make schemas    make lock [ARGS=--upgrade]    make clean
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --quiet
@@ -11,7 +11,7 @@ ASSETS := src/beacon/web/static/built/manifest.json
 UV := uv==0.13.9
 BENCH ?= $(wildcard benchmarks/*.py)
 
-.PHONY: demo setup test test-slow check format bench lock clean FORCE
+.PHONY: demo setup test test-slow check format bench schemas lock clean FORCE
 .DEFAULT_GOAL := demo
 
 demo: setup $(if $(filter --real,$(ARGS)),.venv/.real)
@@ -36,6 +36,10 @@ format: setup
 
 bench: setup
 	@for script in $(BENCH); do echo "== $$script"; $(PY) $$script $(ARGS) || exit 1; done
+
+# docs/schemas from the types; a test fails while they differ.
+schemas: setup
+	$(PY) tools/write_schemas.py
 
 setup: $(READY)
 

@@ -11,7 +11,6 @@ from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
-from pydantic_core import PydanticCustomError
 
 from beacon.domain.document import load, validate
 from beacon.domain.faults import no_repetition, refuse, show
@@ -31,7 +30,6 @@ from beacon.domain.scalars import (
     Seconds,
     Whole,
     YesOrNo,
-    canonical_region,
 )
 from beacon.errors import DocumentError, InputError
 
@@ -146,18 +144,19 @@ class SpecDocument(Frozen):
         no_repetition(values)
         return values
 
-    @field_validator("languages", mode="before")
+    @field_validator("regions", mode="before")
     @classmethod
     def _each_region_once(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            _no_region_twice(list(enumerate(value)))
+        return value
+
+    @field_validator("languages", mode="before")
+    @classmethod
+    def _one_language_for_a_region(cls, value: Any) -> Any:
         """Two spellings of one region would become one entry when the map is read."""
         if isinstance(value, dict):
-            seen: dict[str, str] = {}
-            for spelling in filter(_is_region, value):
-                region = normalise(spelling)
-                if region in seen:
-                    what = f"{spelling!r} and {seen[region]!r} are the same region"
-                    raise refuse(what, "keep one of the two", at=(spelling,))
-                seen[region] = spelling
+            _no_region_twice([(spelling, spelling) for spelling in value])
         return value
 
     @field_validator("languages")
@@ -194,12 +193,19 @@ class SpecDocument(Frozen):
         return (self.languages[region],) if isinstance(self.languages, dict) else self.languages
 
 
-def _is_region(name: Any) -> bool:
-    try:
-        canonical_region(name)
-    except (PydanticCustomError, AttributeError):
-        return False
-    return True
+def _no_region_twice(placed: list[tuple[Any, Any]]) -> None:
+    """Raises the fault that names two spellings of one region; what is no region is refused elsewhere."""
+    seen: dict[str, str] = {}
+    for place, spelling in placed:
+        if not isinstance(spelling, str):
+            continue
+        try:
+            region = normalise(spelling)
+        except InputError:
+            continue
+        if seen.setdefault(region, spelling) != spelling:
+            what = f"{spelling!r} and {seen[region]!r} are the same region"
+            raise refuse(what, "keep one of the two", at=(place,))
 
 
 class JobSpec(SpecDocument):
@@ -314,11 +320,7 @@ def _missing_texts(document: SpecDocument, questions: tuple[Question, ...]) -> I
             named = ", ".join(without[:5]) + (", …" if len(without) > 5 else "")
             which = f"question {named} has" if len(without) == 1 else f"{len(without)} questions have"
             what = f"{which} no text in {language!r}" + ("" if len(without) == 1 else f": {named}")
-            todo = (
-                f"every question has {', '.join(sorted(common))}"
-                if common
-                else "leave them out, or the language"
-            )
+            todo = f"every question has {', '.join(sorted(common))}" if common else "leave them out, or the language"
             yield InputError(what, where=where, todo=todo)
 
 

@@ -18,9 +18,7 @@ _ENDING = ".yaml"
 @cache
 def _names() -> tuple[str, ...]:
     found = (entry.name for entry in files(__package__).iterdir())
-    return tuple(
-        sorted(name.removesuffix(_ENDING) for name in found if name.endswith(_ENDING) and name != _PERSONAS)
-    )
+    return tuple(sorted(name.removesuffix(_ENDING) for name in found if name.endswith(_ENDING) and name != _PERSONAS))
 
 
 def names() -> list[str]:
