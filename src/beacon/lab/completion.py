@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 from typing import Any
 
 from beacon.lab.answers import FinishReason
@@ -36,6 +37,11 @@ class ChatRequest:
     def question(self) -> str:
         """The last message of the user."""
         return next((content for role, content in reversed(self.messages) if role == "user"), "")
+
+    @property
+    def prompt(self) -> str:
+        """The beginning of the digest of the messages: what makes two requests ask the same."""
+        return sha256(json.dumps(self.messages).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,22 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import resources
 
-from beacon.domain.question import PACK_SCHEMA, Question, parse_pack
+from beacon import packs
+from beacon.domain.question import Question
 
 _HAN = re.compile(r"[\u3400-\u9fff]")
 
 
 def built_in_questions() -> list[Question]:
-    """Of every pack among the built-in documents."""
-    questions: list[Question] = []
-    for entry in sorted(resources.files("beacon.packs").iterdir(), key=lambda entry: entry.name):
-        if entry.name.endswith(".yaml"):
-            text = entry.read_text("utf-8")
-            if PACK_SCHEMA in text:
-                questions += parse_pack(text, entry.name).select(None)
-    return questions
+    """Of every built-in pack."""
+    return [question for name in packs.names() for question in packs.load_pack(name).select(None)]
 
 
 @dataclass(frozen=True, slots=True)

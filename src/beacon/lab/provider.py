@@ -11,7 +11,6 @@ import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import sha256
 from typing import Any
 
 from aiohttp import web
@@ -35,7 +34,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A request's body, read; `prompt` is the beginning of the digest of its messages."""
+    """A request's body, read."""
 
     request: ChatRequest
     asked: Asked
@@ -205,8 +204,7 @@ class SimulatedProvider:
 
     def _read_new(self, body: bytes) -> Reading:
         request = read_request(body)
-        prompt = sha256(repr(request.messages).encode()).hexdigest()[:16]
-        return Reading(request, self._book.look_up(request.question), prompt)
+        return Reading(request, self._book.look_up(request.question), request.prompt)
 
     def _row(self, request: web.BaseRequest, reading: Reading, model: str) -> Row:
         headers = request.headers
