@@ -112,9 +112,7 @@ async def routed(url: str, stream: bool, requests: int, concurrency: int) -> flo
         async def one(number: int) -> None:
             placement = await router.place(MODEL, "us")
             try:
-                inference = Inference(
-                    str(number), 1, MODEL, "us", messages, 0.7, 400, None, "taiwan", "en", number
-                )
+                inference = Inference(str(number), 1, MODEL, "us", messages, 0.7, 400, None, "taiwan", "en", number)
                 outcome = await placement.send(inference, Deadline.after(300, clock))
             finally:
                 placement.release()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beacon.router.transports.sse import SseParser
@@ -53,6 +53,7 @@ line_ends = st.sampled_from([b"\n", b"\r\n", b"\r"])
 payloads = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), min_size=1)
 
 
+@settings(deadline=None)
 @given(data=st.data(), texts=st.lists(payloads, max_size=8), end=line_ends)
 def test_splitting_changes_nothing(data: st.DataObject, texts: list[str], end: bytes) -> None:
     extras = st.sampled_from([b"", b": comment" + end, b"id: 1" + end])
