@@ -25,7 +25,7 @@ from typing import Any, BinaryIO
 
 from beacon.errors import InputError, UnavailableError, VerificationError
 from beacon.provenance.archive import CHUNK_BYTES, write_archive
-from beacon.provenance.canonical import document_bytes, sha256_hex
+from beacon.provenance.canonical import canonical_bytes, sha256_hex
 from beacon.provenance.merkle import Frontier, leaf_hash
 from beacon.provenance.proof import LogProof
 from beacon.provenance.receipt import Receipt, Result
@@ -141,7 +141,7 @@ class BundleWriter:
 
 
 def _sealed_document(name: str, document: dict[str, Any], expected: str) -> bytes:
-    data = document_bytes(document)
+    data = canonical_bytes(document)
     if sha256_hex(data) != expected:
         raise VerificationError(f"{name} is not the one that was sealed", where=name)
     return data

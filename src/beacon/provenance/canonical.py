@@ -27,39 +27,15 @@ def canonical_bytes(value: Any) -> bytes:
     """
     try:
         return rfc8785.dumps(value)
-    except rfc8785.CanonicalizationError as error:
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise InputError(f"this cannot be written as canonical JSON: {error}") from error
     except RecursionError:
         raise InputError("this cannot be written as canonical JSON: it is nested too deeply") from None
 
 
 def digest(value: Any) -> str:
-    """SHA-256 of the canonical form, in hexadecimal."""
+    """SHA-256 of the canonical form, in hexadecimal: by it seal and receipts name specs, reports and requests."""
     return sha256_hex(canonical_bytes(value))
-
-
-def interoperable(value: Any) -> Any:
-    """`value` with integers that a double cannot hold as decimal text (RFC 7493 section 2.2).
-
-    A job spec's seed may be one: it has 63 bits.
-    """
-    if isinstance(value, dict):
-        return {key: interoperable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [interoperable(item) for item in value]
-    if isinstance(value, int) and abs(value) > _SAFE_INTEGER:
-        return str(value)
-    return value
-
-
-def document_bytes(document: dict[str, Any]) -> bytes:
-    """A spec or a report as it stands in a bundle. Raises InputError."""
-    return canonical_bytes(interoperable(document))
-
-
-def document_digest(document: dict[str, Any]) -> str:
-    """The digest by which seal and receipts name a spec or a report: SHA-256 of `document_bytes`."""
-    return sha256_hex(document_bytes(document))
 
 
 def parse_canonical(data: bytes, source: str) -> Any:
@@ -69,7 +45,7 @@ def parse_canonical(data: bytes, source: str) -> Any:
     value are refused, so that no two readers can see different things in the same bytes.
     """
     try:
-        value = json.loads(data.decode("utf-8"))
+        value = json.loads(data.decode("utf-8"), parse_int=_number)
         same = rfc8785.dumps(value) == data
     except UnicodeDecodeError as error:
         raise VerificationError(f"not UTF-8 at byte {error.start}", where=source) from None
@@ -80,6 +56,12 @@ def parse_canonical(data: bytes, source: str) -> Any:
     if not same:
         raise VerificationError("not in canonical form (RFC 8785)", where=source)
     return value
+
+
+def _number(text: str) -> int | float:
+    """A number is a double to every reader (RFC 7493 section 2.2), also where it is written as an integer."""
+    value = int(text)
+    return value if abs(value) <= _SAFE_INTEGER else float(text)
 
 
 def encode_base64(data: bytes) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -93,23 +94,35 @@ def generate(path: Path) -> SigningKey:
     key = new_key()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # mkstemp makes the file with 0600; a link, unlike a rename, never replaces a file that is there.
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(key.private_pem())
-                file.flush()
-                os.fsync(file.fileno())
-            os.link(temporary, path)
-        finally:
-            os.unlink(temporary)
-    except FileExistsError:
-        todo = "use it, or move it away first; what it has signed stays valid"
-        raise ConflictError("there is a key already", where=str(path), todo=todo) from None
+        with _temporary(path, key.private_pem()) as temporary:
+            _link(temporary, path)
     except OSError as error:
         todo = "check that the directory exists and may be written"
         raise UnavailableError(f"cannot write the key: {error.strerror}", where=str(path), todo=todo) from error
     return key
+
+
+@contextmanager
+def _temporary(path: Path, data: bytes) -> Iterator[str]:
+    """A file beside `path` with mode 0600 that holds `data`, for as long as the block lasts."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield name
+    finally:
+        os.unlink(name)
+
+
+def _link(temporary: str, path: Path) -> None:
+    """Gives the file its name; a link, unlike a rename, never replaces one that is there."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        todo = "use it, or move it away first; what it has signed stays valid"
+        raise ConflictError("there is a key already", where=str(path), todo=todo) from None
 
 
 def load(path: Path) -> SigningKey:

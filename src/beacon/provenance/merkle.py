@@ -125,10 +125,10 @@ def consistency_holds(old: int, new: int, old_root: bytes, new_root: bytes, proo
     """Whether `proof` shows that the tree of `new` leaves begins with that of `old` leaves (RFC 9162 2.1.4.2)."""
     if not 0 <= old <= new:
         return False
-    if old == new:
-        return not proof and old_root == new_root
-    if old == 0:
-        return not proof and old_root == EMPTY_ROOT
+    if old == 0 or old == new:
+        # Every tree begins with the empty one, whose root is known; equal trees need no proof either.
+        expected = EMPTY_ROOT if old == 0 else new_root
+        return not proof and old_root == expected and (new > 0 or new_root == EMPTY_ROOT)
     if not proof:
         return False
     is_complete = old & (old - 1) == 0

@@ -25,6 +25,7 @@ Sha256Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
 _Moment = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _ATTEMPT_NUMBER = re.compile(r"[1-9][0-9]{0,8}\Z")
+_ORDINAL = re.compile(r"[0-9]{6,9}\Z")
 _STRICT = ConfigDict(extra="forbid", strict=True)
 
 
@@ -149,6 +150,14 @@ def execution_id(job_id: str, ordinal: int) -> str:
     return f"{job_id}-{ordinal:06d}"
 
 
+def ordinal_of(own_id: str, job_id: str) -> int | None:
+    """The ordinal in an execution's id, None where it is no id of this job."""
+    number = own_id.removeprefix(f"{job_id}-")
+    if not _ORDINAL.match(number) or execution_id(job_id, int(number)) != own_id:
+        return None
+    return int(number)
+
+
 class Requests:
     """What each execution of a job asks, as a digest that anyone can recompute from the spec."""
 
@@ -157,9 +166,15 @@ class Requests:
         self._cached = lru_cache(maxsize=_CELLS_KEPT)(self._digest)
 
     def digest(self, planned: PlannedExecution) -> str:
-        """SHA-256 of the canonical JSON of messages, model, region and sampling; equal for all repeats of a cell."""
-        # Only what the request depends on is the cache's key.
-        return self._cached(replace(planned, ordinal=0, shard=0, repeat=0))
+        """SHA-256 of the canonical JSON of messages, model, region and sampling; equal for all repeats of a cell.
+
+        Raises VerificationError where the spec has no text for this execution.
+        """
+        # The cache's key is only what the request depends on.
+        try:
+            return self._cached(replace(planned, ordinal=0, shard=0, repeat=0))
+        except KeyError as missing:
+            raise VerificationError(f"the spec has no text for {missing}", where=planned.question_id) from None
 
     def _digest(self, planned: PlannedExecution) -> str:
         sampling = self._spec.sampling

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from beacon.domain.spec import MAX_EXECUTIONS, JobSpec
 from beacon.errors import VerificationError
-from beacon.provenance.canonical import canonical_bytes, decode_base64, document_digest, encode_base64, parse_canonical
+from beacon.provenance.canonical import canonical_bytes, decode_base64, digest, encode_base64, parse_canonical
 from beacon.provenance.envelope import Envelope, parse_envelope, sign_envelope
 from beacon.provenance.keys import PublicKey, SigningKey
 from beacon.provenance.merkle import Frontier, leaf_hash
@@ -84,7 +84,7 @@ class JobSealer:
 
     def __init__(self, job_id: str, spec_document: dict[str, Any]) -> None:
         self._job_id = job_id
-        self._spec_sha256 = document_digest(spec_document)
+        self._spec_sha256 = digest(spec_document)
         self._expected = JobSpec.model_validate(spec_document).total
         self._tree = Frontier()
         self._counted: Counter[str] = Counter()
@@ -110,7 +110,7 @@ class JobSealer:
             sealed_at=sealed_at,
             public_key=encode_base64(key.public.raw),
             spec_sha256=self._spec_sha256,
-            report_sha256=document_digest(report_document),
+            report_sha256=digest(report_document),
             receipts_root=self._tree.root().hex(),
             counts=Counts(total=self._tree.size, **self._counted),
         )
@@ -150,16 +150,16 @@ def parse_seal(data: bytes, source: str) -> Seal:
     envelope = parse_envelope(data, source)
     if envelope.payload_type != SEAL_TYPE:
         raise VerificationError(f"a payload of type {envelope.payload_type!r}, not {SEAL_TYPE!r}", where=source)
-    document = parse_canonical(envelope.payload, f"{source}, payload")
+    parse_canonical(envelope.payload, source)
     try:
-        statement = _STATEMENT.validate_python(document)
+        statement = _STATEMENT.validate_json(envelope.payload)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         field = ".".join(map(str, first["loc"]))
-        raise VerificationError(f"{field}: {first['msg']}", where=f"{source}, payload") from None
-    raw = decode_base64(statement.public_key, f"{source}, payload")
+        raise VerificationError(f"{field}: {first['msg']}", where=source) from None
+    raw = decode_base64(statement.public_key, source)
     if len(raw) != _RAW_KEY_BYTES:
-        raise VerificationError("public_key is not an Ed25519 key", where=f"{source}, payload")
+        raise VerificationError("public_key is not an Ed25519 key", where=source)
     key = PublicKey(raw)
     if not envelope.signed_by(key):
         raise VerificationError(f"the signature by key {key.key_id} does not hold", where=source)

@@ -122,7 +122,5 @@ def _notes(evidence: Evidence, trusted_key: PublicKey | None) -> list[str]:
     grades = evidence.region_evidence
     weak = grades.get("declared", 0) + grades.get("unknown", 0)
     if weak:
-        notes.append(
-            f"The region of {weak} of {counts.completed} answers is only declared by the operator or unknown."
-        )
+        notes.append(f"The region of {weak} of {counts.completed} answers is only declared by the operator or unknown.")
     return notes

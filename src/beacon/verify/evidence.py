@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from beacon.domain.spec import JobSpec
+from beacon.errors import VerificationError
 from beacon.provenance.archive import Archive
 from beacon.provenance.bundle import RECEIPTS
 from beacon.provenance.receipt import MAX_LINE_BYTES, Receipt, parse_receipt
@@ -32,8 +33,13 @@ class Evidence:
     def receipts(self) -> Iterator[Receipt]:
         """The proven receipts in the order in which they stand. Raises VerificationError where one has no form."""
         for number, line in enumerate(self.archive.lines(RECEIPTS, MAX_LINE_BYTES), start=1):
-            if number not in self.unproven_lines:
-                yield parse_receipt(line, f"{RECEIPTS}, line {number}")
+            if number in self.unproven_lines:
+                continue
+            try:
+                receipt = parse_receipt(line, RECEIPTS)
+            except VerificationError as error:
+                raise VerificationError(f"line {number}: {error.what}", where=RECEIPTS) from None
+            yield receipt
 
     @property
     def passed_over(self) -> str:

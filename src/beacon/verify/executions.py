@@ -15,7 +15,15 @@ from beacon.errors import VerificationError
 from beacon.provenance.archive import Archive
 from beacon.provenance.bundle import LEAVES, RECEIPTS, RESULTS, SPEC
 from beacon.provenance.merkle import Frontier, leaf_hash
-from beacon.provenance.receipt import MAX_LINE_BYTES, Receipt, Requests, execution_id, parse_receipt, parse_result
+from beacon.provenance.receipt import (
+    MAX_LINE_BYTES,
+    Receipt,
+    Requests,
+    execution_id,
+    ordinal_of,
+    parse_receipt,
+    parse_result,
+)
 from beacon.provenance.seal import Counts, count
 from beacon.verify.evidence import Evidence
 from beacon.verify.result import Step
@@ -86,18 +94,16 @@ def check_plan(step: Step, evidence: Evidence, spec: JobSpec) -> None:
         step.fail(SPEC, f"the spec has {spec.total} executions, the seal speaks of {total}")
         return
     requests = Requests(spec)
-    receipts = evidence.receipts()
-    receipt = next(receipts, None)
-    for planned in _plan(spec):
-        expected = execution_id(evidence.seal.statement.job_id, planned.ordinal)
-        if receipt is not None and receipt.execution_id == expected:
+    for planned, receipt in _side_by_side(spec, evidence):
+        if planned is None and receipt is not None:
+            step.fail(RECEIPTS, "the plan has no such execution in this place", receipt.execution_id)
+        elif planned is not None and receipt is not None:
             for fault in _faults(receipt, planned, requests, evidence):
-                step.fail(RECEIPTS, fault, expected)
-            receipt = next(receipts, None)
-        elif expected not in evidence.unproven:
-            step.fail(RECEIPTS, "the plan has this execution, but no receipt stands in its place", expected)
-    if receipt is not None:
-        step.fail(RECEIPTS, "the plan has no such execution in this place", receipt.execution_id)
+                step.fail(RECEIPTS, fault, receipt.execution_id)
+        elif planned is not None:
+            own_id = execution_id(evidence.seal.statement.job_id, planned.ordinal)
+            if own_id not in evidence.unproven:
+                step.fail(RECEIPTS, "the plan has this execution, but no receipt stands in its place", own_id)
     step.close(f"{total} executions of the plan{evidence.passed_over}")
 
 
@@ -189,12 +195,30 @@ def _claims(
     return claims
 
 
-def _plan(spec: JobSpec) -> Iterator[PlannedExecution]:
-    return (planned for shard in shards(spec) for planned in shard.executions)
+def _side_by_side(spec: JobSpec, evidence: Evidence) -> Iterator[tuple[PlannedExecution | None, Receipt | None]]:
+    """Planned executions with their receipts, in order; None stands for what is missing on either side."""
+    job_id = evidence.seal.statement.job_id
+    receipts = evidence.receipts()
+    receipt = next(receipts, None)
+    for planned in (planned for shard in shards(spec) for planned in shard.executions):
+        while receipt is not None and (ordinal_of(receipt.execution_id, job_id) or 0) < planned.ordinal:
+            yield None, receipt
+            receipt = next(receipts, None)
+        if receipt is not None and ordinal_of(receipt.execution_id, job_id) == planned.ordinal:
+            yield planned, receipt
+            receipt = next(receipts, None)
+        else:
+            yield planned, None
+    while receipt is not None:
+        yield None, receipt
+        receipt = next(receipts, None)
 
 
 def _faults(receipt: Receipt, planned: PlannedExecution, requests: Requests, evidence: Evidence) -> Iterator[str]:
-    """In what a proven receipt is not that of the planned execution, or contradicts itself."""
+    """In what a proven receipt is not that of the planned execution, or contradicts itself.
+
+    Raises VerificationError where the spec asks nothing there.
+    """
     statement = evidence.seal.statement
     if receipt.job_id != statement.job_id or receipt.spec_sha256 != statement.spec_sha256:
         yield "the receipt is of another job or spec"
