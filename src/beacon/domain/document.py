@@ -79,9 +79,7 @@ def parse_text(text: str, source: str) -> Any:
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         todo = "check commas, quotes and brackets there"
-        raise DocumentError(
-            source, [InputError(f"not valid JSON: {error.msg}", where=where, todo=todo)]
-        ) from None
+        raise DocumentError(source, [InputError(f"not valid JSON: {error.msg}", where=where, todo=todo)]) from None
     except yaml.YAMLError as error:
         raise DocumentError(source, [_syntax_fault(error, text)]) from None
     except UnicodeEncodeError as error:

@@ -86,9 +86,7 @@ def field_path(loc: Location) -> str:
     return path
 
 
-def faults_of(
-    error: ValidationError, model: type[BaseModel], document: Any, tags: Collection[str]
-) -> list[InputError]:
+def faults_of(error: ValidationError, model: type[BaseModel], document: Any, tags: Collection[str]) -> list[InputError]:
     """Every fault of `document`, which is no `model`.
 
     `tags` are the names of union members that stand in locations and in no path.
@@ -163,9 +161,7 @@ def _unknown_key(key: str, loc: Location, owners: Sequence[type[BaseModel]]) -> 
     for owner in owners:
         if issubclass(owner, Frozen):
             if key in owner.key_hints:
-                return InputError(
-                    f"unknown key {show(key)}", where=field_path(loc), todo=owner.key_hints[key]
-                )
+                return InputError(f"unknown key {show(key)}", where=field_path(loc), todo=owner.key_hints[key])
             known += owner.written_keys()
     todo = suggest(key, known) if known else None
     return InputError(f"unknown key {show(key)}", where=field_path(loc), todo=todo)

@@ -31,9 +31,7 @@ MAX_PROVIDERS = 1_000
 MAX_MODELS = 1_000
 KeepWarm = Literal["never", "prewarm", "window", "always"]
 
-_KEY_HINT = (
-    "name a variable with api_key_env or a file with api_key_file; the key itself never stands in a fleet"
-)
+_KEY_HINT = "name a variable with api_key_env or a file with api_key_file; the key itself never stands in a fleet"
 
 
 class Cost(Frozen):
@@ -134,9 +132,7 @@ class Provider(Frozen):
             raise refuse("both api_key_env and api_key_file are given", "keep one", at=("api_key_file",))
         for model in self.echoes:
             if model not in self.models:
-                raise refuse(
-                    f"{model!r} is not among models", suggest(model, self.models), at=("echoes", model)
-                )
+                raise refuse(f"{model!r} is not among models", suggest(model, self.models), at=("echoes", model))
         return self
 
     @classmethod

@@ -52,9 +52,7 @@ class PersonaBook(Frozen):
 
     def languages(self, persona: str, region: str) -> tuple[str, ...]:
         """The languages in which the persona has a prompt for the region."""
-        known = {
-            language for regions in self.prompts.values() for texts in regions.values() for language in texts
-        }
+        known = {language for regions in self.prompts.values() for texts in regions.values() for language in texts}
         return tuple(sorted(language for language in known if self.prompt(persona, region, language)))
 
 

@@ -52,9 +52,7 @@ def shards(spec: JobSpec, size: int = SHARD_SIZE) -> Iterator[PlannedShard]:
         for region in spec.regions:
             languages = spec.languages_of(region)
             executions = tuple(
-                PlannedExecution(
-                    ordinal + offset, number, question_id, model, region, persona, languages[slot], repeat
-                )
+                PlannedExecution(ordinal + offset, number, question_id, model, region, persona, languages[slot], repeat)
                 for offset, (question_id, model, persona, slot, repeat) in enumerate(chunk)
             )
             yield PlannedShard(number, region, block, executions)

@@ -48,9 +48,7 @@ def _visible(*, allowed: str) -> Callable[[str], str]:
             raise refuse(f"must not be blank, found {show(value)}")
         for character in value:
             if character not in allowed and unicodedata.category(character) in {"Cc", "Zl", "Zp"}:
-                raise refuse(
-                    f"the control character {character!r} is not allowed, found {show(value)}", "remove it"
-                )
+                raise refuse(f"the control character {character!r} is not allowed, found {show(value)}", "remove it")
         return value
 
     return check
@@ -110,9 +108,7 @@ YesOrNo = Annotated[bool, Field(strict=True)]
 def _environment_variable(value: Any) -> Any:
     if isinstance(value, str) and not re.fullmatch(_ENVIRONMENT_VARIABLE, value):
         # The value is not shown: it may be the key itself.
-        raise refuse(
-            "not the name of an environment variable", "name the variable that holds the key, never the key"
-        )
+        raise refuse("not the name of an environment variable", "name the variable that holds the key, never the key")
     return value
 
 

@@ -314,11 +314,7 @@ def _missing_texts(document: SpecDocument, questions: tuple[Question, ...]) -> I
             named = ", ".join(without[:5]) + (", …" if len(without) > 5 else "")
             which = f"question {named} has" if len(without) == 1 else f"{len(without)} questions have"
             what = f"{which} no text in {language!r}" + ("" if len(without) == 1 else f": {named}")
-            todo = (
-                f"every question has {', '.join(sorted(common))}"
-                if common
-                else "leave them out, or the language"
-            )
+            todo = f"every question has {', '.join(sorted(common))}" if common else "leave them out, or the language"
             yield InputError(what, where=where, todo=todo)
 
 

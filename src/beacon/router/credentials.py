@@ -39,9 +39,7 @@ def _read_file(path: Path, where: str) -> str:
         return path.read_text(encoding="utf-8").strip()
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise InputError(
-            f"the key file cannot be read: {reason}", where=where, todo="check path and rights"
-        ) from None
+        raise InputError(f"the key file cannot be read: {reason}", where=where, todo="check path and rights") from None
     except UnicodeDecodeError:
         raise InputError(
             "the key file is no text", where=where, todo="put the key, and nothing else, into it"

@@ -43,9 +43,7 @@ class Health:
             return ProviderState.WARM
         if self._warming_since is None:
             return ProviderState.UNKNOWN
-        return (
-            ProviderState.WARMING if now - self._warming_since <= self._cold_start_s else ProviderState.COLD
-        )
+        return ProviderState.WARMING if now - self._warming_since <= self._cold_start_s else ProviderState.COLD
 
     def may_be_cold(self, now: float) -> bool:
         """Whether a request now may have to wait for a cold start."""

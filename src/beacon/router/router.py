@@ -32,9 +32,7 @@ class Router:
     used.
     """
 
-    def __init__(
-        self, fleet: Fleet, *, base: Path, environ: Mapping[str, str], clock: Clock | None = None
-    ) -> None:
+    def __init__(self, fleet: Fleet, *, base: Path, environ: Mapping[str, str], clock: Clock | None = None) -> None:
         self._clock: Clock = clock or SystemClock()
         self._recordings = Recordings(base)
         self._lanes = self._build_lanes(fleet, base, environ)
@@ -122,14 +120,10 @@ class Router:
         here = sorted({m for m, r in self._cells if r == region})
         there = sorted({r for m, r in self._cells if m == model})
         if there:
-            todo = (
-                f"{model} is served in: {', '.join(there)}; {region} serves: {', '.join(here) or 'nothing'}"
-            )
+            todo = f"{model} is served in: {', '.join(there)}; {region} serves: {', '.join(here) or 'nothing'}"
         else:
             todo = suggest(model, {m for m, _ in self._cells})
-        raise InputError(
-            f"no provider serves model {model!r} in region {region!r}", where="the fleet", todo=todo
-        )
+        raise InputError(f"no provider serves model {model!r} in region {region!r}", where="the fleet", todo=todo)
 
 
 class Placement:

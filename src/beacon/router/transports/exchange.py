@@ -39,9 +39,7 @@ _MAX_HEADER = 200
 class Exchange:
     """`response` is there once its head has come; `whole` once a whole answer was read from it."""
 
-    def __init__(
-        self, provider: Provider, call: Call, body: RequestBody, key: str | None, clock: Clock
-    ) -> None:
+    def __init__(self, provider: Provider, call: Call, body: RequestBody, key: str | None, clock: Clock) -> None:
         self.call = call
         self.body = body
         self.response: ClientResponse | None = None
@@ -117,9 +115,7 @@ class Exchange:
             simulated=provider.simulated or response.headers.get("X-Beacon-Simulated", "").lower() == "true",
             replayed=False,
             started_at=self._wall(sent_at),
-            first_token_at=None
-            if completion.first_token_at is None
-            else self._wall(completion.first_token_at),
+            first_token_at=None if completion.first_token_at is None else self._wall(completion.first_token_at),
             finished_at=self._wall(now),
             duration_ms=1000 * (now - sent_at),
             stages_ms=self._stages(now),

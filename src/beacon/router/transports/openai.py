@@ -69,9 +69,7 @@ class OpenAITransport:
             "X-Beacon-Attempt": str(call.inference.attempt),
             "X-Beacon-Deadline-Ms": str(call.deadline.left_ms()),
         }
-        post = partial(
-            self._session.post, self._url, data=exchange.body, headers=headers, allow_redirects=False
-        )
+        post = partial(self._session.post, self._url, data=exchange.body, headers=headers, allow_redirects=False)
         return await exchange.run(post)
 
     def _part_with(self, exchange: Exchange) -> None:

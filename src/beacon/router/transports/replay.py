@@ -120,9 +120,7 @@ def _index(path: Path) -> dict[_Key, list[Row]]:
             raise InputError(fault.what, where=f"{path}, line {number}", todo=fault.todo) from None
         rows.setdefault(key, []).append(row)
     if not rows:
-        raise InputError(
-            "the recording has no rows", where=str(path), todo="see the row fields in the documentation"
-        )
+        raise InputError("the recording has no rows", where=str(path), todo="see the row fields in the documentation")
     return rows
 
 
@@ -139,9 +137,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
         raise InputError("the recording is no whole gzip file", where=where, todo="get it again") from None
     except OSError as error:
         what = f"the recording cannot be read: {error.strerror or type(error).__name__}"
-        raise InputError(
-            what, where=str(path), todo="check the path, which is relative to the fleet file"
-        ) from None
+        raise InputError(what, where=str(path), todo="check the path, which is relative to the fleet file") from None
 
 
 def _parse(line: bytes, shared: dict[str, str]) -> tuple[_Key, Row]:
