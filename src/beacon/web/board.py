@@ -37,23 +37,33 @@ class FailureKey:
     status: str
     kind: str
     provider: str
-    model: str
 
 
 @dataclass(slots=True)
 class FailureGroup:
-    """`sentence` is that of the latest; `first` orders groups by their first appearance."""
+    """`sentence` is that of the latest; `first` orders groups by their first appearance.
+
+    `cells` counts by (model, region).
+    """
 
     key: FailureKey
     first: int
     ordinals: set[int] = field(default_factory=set)
-    regions: Counter[str] = field(default_factory=Counter)
+    cells: Counter[tuple[str, str]] = field(default_factory=Counter)
     stage: str | None = None
     sentence: str | None = None
 
     @property
     def count(self) -> int:
         return len(self.ordinals)
+
+    @property
+    def models(self) -> list[str]:
+        return list(dict.fromkeys(model for (model, _), count in self.cells.items() if count > 0))
+
+    @property
+    def regions(self) -> list[str]:
+        return list(dict.fromkeys(region for (_, region), count in self.cells.items() if count > 0))
 
 
 @dataclass(slots=True)
@@ -149,9 +159,6 @@ class Board:
         """In order of first appearance, so that none moves while the job runs."""
         return sorted((group for group in self._groups.values() if group.ordinals), key=lambda group: group.first)
 
-    def ordinals_of_kind(self, kind: str) -> int:
-        return sum(group.count for group in self._groups.values() if group.key.kind == kind)
-
     def _place(self, marks: list[Mark]) -> None:
         personas: dict[str, int] = {persona: number for number, persona in enumerate(self.spec.personas)}
         languages = {r: {name: n for n, name in enumerate(self.spec.languages_of(r))} for r in self.regions}
@@ -181,16 +188,16 @@ class Board:
         known = self._failed.pop(mark.ordinal, None)
         if known is not None:
             self._groups[known].ordinals.discard(mark.ordinal)
-            self._groups[known].regions[mark.region] -= 1
+            self._groups[known].cells[mark.model, mark.region] -= 1
         if not lost:
             return
-        key = FailureKey(mark.status, mark.kind or "unknown", mark.provider or "", mark.model)
+        key = FailureKey(mark.status, mark.kind or "unknown", mark.provider or "")
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = FailureGroup(key, self._appeared)
             self._appeared += 1
         group.ordinals.add(mark.ordinal)
-        group.regions[mark.region] += 1
+        group.cells[mark.model, mark.region] += 1
         group.stage, group.sentence = mark.stage, mark.error
         self._failed[mark.ordinal] = key
 

@@ -18,6 +18,8 @@ _ORDER = ("completed", "failed", "timed_out", "cancelled", "retrying", "running"
 _HATCHED = frozenset({"failed", "timed_out", "cancelled"})
 _MARCH = '<line class="march" x1="0" x2="100%" y1="50%" y2="50%"/>'
 _STEP = 13
+_ONE_LINE = 6
+"""More marks than this stand in two lines, so that three models in three regions fit a common screen."""
 
 
 def told(counts: Sequence[int]) -> str:
@@ -71,10 +73,12 @@ def cell(statuses: bytes) -> Markup:
         done = sum(counts[code] for code in DONE_CODES)
         numbers = f'<span>{done:,} <span class="dim">/ {len(statuses):,}</span></span>'
         return Markup(f'<span class="dense">{numbers}{bar(counts)}</span>')
-    marks = "".join(
-        f'<use class="s-{kind}" href="#g-{kind}" x="{1 + _STEP * place}" y="1" width="11" height="11"/>'
-        for place, kind in enumerate(css(CODES[code]) for code in statuses)
-    )
-    width = 1 + _STEP * len(statuses)
-    svg = f'<svg class="reps" width="{width}" height="13" aria-hidden="true">{marks}</svg>'
+    columns = len(statuses) if len(statuses) <= _ONE_LINE else -(-len(statuses) // 2)
+    marks = []
+    for place, kind in enumerate(css(CODES[code]) for code in statuses):
+        x, y = 1 + _STEP * (place % columns), 1 + _STEP * (place // columns)
+        marks.append(f'<use class="s-{kind}" href="#g-{kind}" x="{x}" y="{y}" width="11" height="11"/>')
+    lines = " reps-2" if columns < len(statuses) else ""
+    size = f'width="{_STEP * columns}" height="{_STEP * (2 if lines else 1)}"'
+    svg = f'<svg class="reps{lines}" {size} aria-hidden="true">{"".join(marks)}</svg>'
     return Markup(f'{svg}<span class="vh">{hidden}</span>')

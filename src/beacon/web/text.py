@@ -7,7 +7,6 @@ cannot be seen, or that turn the direction of what follows, shown as their codes
 from __future__ import annotations
 
 import re
-import unicodedata
 from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
@@ -23,17 +22,12 @@ _NAMED = {
     0x7F: "DEL",
     0xAD: "SHY",
 }
-# Characters without a shape of their own beyond the categories Cc, Cf, Zl and Zp: joiners, fillers, selectors.
-_SHAPELESS = "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0\U000e0100-\U000e01ef"
-_C0_C1 = "\x00-\x08\x0b-\x1f\x7f-\x9f"
-
-
-def _format_characters() -> str:
-    codes = [c for c in range(0x110000) if unicodedata.category(chr(c)) in {"Cf", "Zl", "Zp"}]
-    return "".join(chr(code) for code in codes)
-
-
-_UNSEEN = re.compile(f"[{_C0_C1}{_SHAPELESS}{re.escape(_format_characters())}]")
+# Control characters but tab and line feed, and Unicode's default ignorable characters: joiners, direction
+# marks and overrides, separators, fillers, tags, variation selectors of ideographs.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
 
 
 def code_of(character: str) -> str:
@@ -63,6 +57,12 @@ def plain(text: str | None) -> str:
     """Untrusted text for attributes, titles and logs: unseen characters and line ends as codes in brackets."""
     flat = _UNSEEN.sub(lambda found: f"[{code_of(found[0])}]", text or "")
     return flat.replace("\n", " ").replace("\t", " ")
+
+
+def sentence(text: str) -> str:
+    """With a capital at its start and a full stop at its end, and its lines as one."""
+    line = " ".join(text.split())
+    return line[:1].upper() + line[1:] + ("" if not line or line[-1] in ".!?…" else ".")
 
 
 def cut(text: str | None, most: int) -> str:
@@ -121,8 +121,8 @@ def iso(at: float | None) -> str | None:
 
 def dollars(value: float) -> str:
     """With as many digits as say something: `$4.27`, `$0.118`, `$0.00041`."""
-    if value == 0:
-        return "$0"
+    if value == round(value):
+        return f"${value:,.0f}"
     digits = 2 if value >= 1 else 3 if value >= 0.01 else 5
     return f"${value:,.{digits}f}"
 

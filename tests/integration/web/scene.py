@@ -10,8 +10,8 @@ from beacon.domain.answer import Answer
 from beacon.domain.clock import SystemClock
 from beacon.domain.failure import FailureKind, terminal_status
 from beacon.domain.fleet import Fleet
-from beacon.domain.spec import JobSpec, SpecDocument, inline
 from beacon.domain.persona import PersonaBook
+from beacon.domain.spec import JobSpec, SpecDocument, inline
 from beacon.domain.states import ExecutionStatus, JobStatus, Verdict
 from beacon.errors import InputError
 from beacon.runner.admission import admit, submit

@@ -18,7 +18,7 @@ from beacon.web.text import counted, dollars, duration, moment, number, plain, w
 _TOO_EARLY_S = 2.0
 _TOO_FEW = 5
 """Before this no time left is guessed."""
-SHOWN_FAILURES = 8
+MOST_MODELS_NAMED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,8 @@ class FailureLine:
     where: str
     sentence: str | None
     advice: str | None
-    provider: str
-    model: str
+    models: tuple[str, ...]
+    regions: tuple[str, ...]
     ref: str
 
 
@@ -159,7 +159,7 @@ class JobView:
         word = name.capitalize()
         if name == "running" and self.job.generation > 1:
             word = f"Running, round {self.job.generation}"
-        shown = moment(at, fine=True) if state and at is not None else None
+        shown = moment(at) if state and at is not None else None
         if state == "done":
             return StageLine(word, state, "check", shown, took)
         if state == "now" and self.live and at is not None:
@@ -172,11 +172,12 @@ class JobView:
         shown = [Fact("Recorded", number(self.job.done), f"of {number(self.job.total)}")]
         statuses = ("completed", "failed", "timed_out", "cancelled", "retrying", "running", "pending")
         shown += [Fact(words(status), number(counts[status]), status=status) for status in statuses]
-        if self.live:
-            shown.append(Fact("Time left", self.time_left()))
+        if self.live and not self.finalizing:
+            left = self.time_left()
+            shown.append(Fact("Time left", left, "estimated" if left else ""))
         else:
-            took = duration(1000 * (self.job.completed_at - self.job.created_at)) if self.job.completed_at else None
-            shown.append(Fact("Took", took))
+            end = self.job.completed_at or self.job.finalizing_at
+            shown.append(Fact("Took", duration(1000 * (end - self.job.created_at)) if end else None))
         shown.append(self._cost())
         return shown
 
@@ -192,8 +193,6 @@ class JobView:
     def time_left(self) -> str | None:
         """From each region's own pace so far; None while that says nothing."""
         job = self.job
-        if self.finalizing:
-            return "finalizing"
         if job.status is not JobStatus.RUNNING or job.started_at is None or job.generation > 1:
             return None
         elapsed = self.now - job.started_at
@@ -203,7 +202,7 @@ class JobView:
         if any(row.done == 0 for row in rows):
             return None
         left = max((row.total - row.done) * elapsed / row.done for row in rows)
-        return f"about {duration(1000 * left)}"
+        return duration(1000 * left) if left < 100 else f"{left / 60:.0f} min"
 
     def steps(self) -> list[StepLine]:
         """What finalizing has done, does, and will do. A step that nobody told of is not shown as done."""
@@ -231,8 +230,8 @@ class JobView:
         return [_failure_line(number, group) for number, group in enumerate(self.board.failures())]
 
     def providers_here(self) -> list[ProviderSnapshot]:
-        """Those of this process that serve a cell of the job, while it runs."""
-        if self.providers is None or self.job.over:
+        """Those of this process that serve a cell of the job, while it asks them."""
+        if self.providers is None or self.job.over or self.finalizing:
             return []
         models, regions = set(self.board.models), self.board.regions
         return [p for p in self.providers if p.region in regions and models & set(p.models)]
@@ -262,12 +261,18 @@ def _how_far(told: str) -> tuple[float | None, str]:
 
 
 def _failure_line(number: int, group: FailureGroup) -> FailureLine:
-    key = group.key
-    regions = [region for region, count in group.regions.items() if count > 0]
-    where = ", ".join(
-        part for part in (key.provider or "no provider", key.model, *regions, words(group.stage or "")) if part
-    )
-    ref = "|".join((key.status, key.kind, key.provider, key.model))
+    key, models = group.key, group.models
+    named = models if len(models) <= MOST_MODELS_NAMED else [f"{len(models)} models"]
+    places = (key.provider or "no provider", *named, *group.regions, words(group.stage or ""))
     return FailureLine(
-        number, key.status, key.kind, group.count, where, group.sentence, advice(key.kind), key.provider, key.model, ref
+        number=number,
+        status=key.status,
+        kind=key.kind,
+        count=group.count,
+        where=", ".join(filter(None, places)),
+        sentence=group.sentence,
+        advice=advice(key.kind),
+        models=tuple(models),
+        regions=tuple(group.regions),
+        ref="|".join((key.status, key.kind, key.provider)),
     )

@@ -36,6 +36,7 @@ class Renderer:
         )
         self._environment.filters |= {
             "text": text.visible,
+            "sentence": text.sentence,
             "plain": text.plain,
             "cut": text.cut,
             "number": text.number,
