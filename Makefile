@@ -5,7 +5,8 @@
 #   make setup    make test-slow    make schemas    make lock [ARGS=--upgrade]    make clean
 
 PY := .venv/bin/python
-PIP := $(PY) -m pip --disable-pip-version-check --quiet
+# A second --quiet leaves only errors: where a mirror lacks a package, pip would warn once for each.
+PIP := $(PY) -m pip --disable-pip-version-check --quiet --quiet
 READY := .venv/.ready
 ASSETS := src/beacon/web/static/built/manifest.json
 UV := uv==0.13.9
@@ -48,7 +49,7 @@ setup: $(READY)
 
 $(READY): requirements/dev.txt pyproject.toml package-lock.json hatch_build.py $(if $(wildcard $(ASSETS)),,FORCE) | .venv/bin/python
 	@echo "Installing what requirements/dev.txt locks, and Beacon itself, into .venv"
-	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@$(PIP) install --no-compile --require-hashes -r requirements/dev.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 

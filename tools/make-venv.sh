@@ -28,17 +28,16 @@ fi
 
 echo "Creating .venv with $("$python" --version) ($python)"
 rm -rf .venv
+trap 'rm -rf .venv' EXIT INT TERM  # a half-made environment would look like a whole one
+hint="Install it (on Debian or Ubuntu: apt-get install python3-venv) and run make again."
 if "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     "$python" -m venv .venv
 elif "$python" -c 'import venv' 2>/dev/null && "$python" -m pip --version >/dev/null 2>&1; then
     # Debian keeps ensurepip in a package of its own; a pip that is there can fill the environment instead.
     "$python" -m venv --without-pip .venv
-    "$python" -m pip --quiet --python .venv/bin/python install pip || {
-        rm -rf .venv
-        fail "$python lacks ensurepip, and its pip could not fill .venv." \
-            "Install it (on Debian or Ubuntu: apt-get install python3-venv) and run make again."
-    }
+    "$python" -m pip --quiet --quiet --python .venv/bin/python install pip ||
+        fail "$python lacks ensurepip, and its pip could not fill .venv." "$hint"
 else
-    fail "$python lacks venv, and pip to stand in for it." \
-        "Install it (on Debian or Ubuntu: apt-get install python3-venv) and run make again."
+    fail "$python lacks venv, and pip to stand in for it." "$hint"
 fi
+trap - EXIT INT TERM
