@@ -1,7 +1,6 @@
 """YAML (and JSON) text into plain values, strictly.
 
-Beside what YAML itself forbids, these are refused: duplicate keys, aliases (a small text can explode through
-them), tags, merge keys, keys that are not plain names, and deep nesting. Plain scalars are resolved
+Beside what YAML itself forbids, these are refused: duplicate keys, aliases that make a small text explode, tags, merge keys, keys that are not plain names, and deep nesting. Plain scalars are resolved
 by the core schema of YAML 1.2 (section 10.3.2), not by 1.1: `no`, `on`, `2024-01-01` and `1:30` are text, and
 `010` is ten.
 """
@@ -22,6 +21,7 @@ from beacon.domain.faults import field_path, show
 from beacon.errors import InputError
 
 MAX_DEPTH = 40
+MAX_NODES = 1_000_000
 _TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 _MAX_DIGITS = 400
 
@@ -52,21 +52,37 @@ class _StrictLoader(Composer, CParser, SafeConstructor, _Resolver):
         SafeConstructor.__init__(self)
         _Resolver.__init__(self)
         self.depth = 0
+        self.nodes = 0
+        self.sizes: dict[str, int] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event: Any = self.peek_event()
         line = f"line {event.start_mark.line + 1}"
         if self.check_event(yaml.AliasEvent):
-            raise InputError("YAML aliases are not used here", where=line, todo="write the value out")
+            if event.anchor in self.anchors and event.anchor not in self.sizes:
+                raise InputError(f"the alias *{event.anchor} stands inside what it names", where=line)
+            self._grow(self.sizes.get(event.anchor, 0), line)
+            return super().compose_node(parent, index)
         if getattr(event, "tag", None) is not None:
             todo = "leave the tag (a word that begins with !) out, or put the text in quotes"
             raise InputError("YAML tags are not used here", where=line, todo=todo)
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise InputError(_TOO_DEEP, where=line)
+        before = self.nodes
+        self._grow(1, line)
         node = super().compose_node(parent, index)
         self.depth -= 1
+        if getattr(event, "anchor", None) is not None:
+            self.sizes[event.anchor] = self.nodes - before
         return node
+
+    def _grow(self, nodes: int, line: str) -> None:
+        """Counts what the text means when its aliases are written out."""
+        self.nodes += nodes
+        if self.nodes > MAX_NODES:
+            what = f"the text stands for more than {MAX_NODES:,} values when its aliases are written out"
+            raise InputError(what, where=line)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         lines: dict[Any, int] = {}

@@ -22,13 +22,20 @@ def only_fault(text: str, source: str = "doc.yaml") -> InputError:
     return fault
 
 
+EXPLODING = "\n".join(
+    ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9))]
+)
+"""Nine lines that stand for a thousand million values."""
+
+
 @pytest.mark.parametrize(
     ("text", "where", "what"),
     [
         ("a: 1\nb: 2\na: 3", "line 3, first on line 1", "duplicate key 'a'"),
         ("x:\n  a: 1\n  a: 3", "line 3, first on line 2", "duplicate key 'a'"),
         ("1: a\n1: b", "line 2, first on line 1", "duplicate key 1"),
-        ("a: &x 1\nb: *x", "line 2", "aliases"),
+        ("a: &x [1, *x]", "line 1", "inside what it names"),
+        (EXPLODING, "line 7", "1,000,000 values"),
         ("a: !!python/object/apply:os.system [x]", "line 1", "tags"),
         ("a: !secret x", "line 1", "tags"),
         ("? [1, 2]\n: 3", "line 1", "a key must be a plain name"),
@@ -208,3 +215,10 @@ def test_of_many_faults_the_first_are_shown_and_the_rest_counted() -> None:
     assert "doc has 50 faults" in caught.value.explain()
     assert caught.value.explain().count("is not an id or name") == 20
     assert caught.value.explain().endswith("and 30 more")
+
+
+def test_an_alias_means_what_it_names() -> None:
+    assert parse_text("models: &all [alpha, beta]\nagain: *all", "fleet.yaml") == {
+        "models": ["alpha", "beta"],
+        "again": ["alpha", "beta"],
+    }
