@@ -35,7 +35,7 @@ EXPLODING = "\n".join(
         ("x:\n  a: 1\n  a: 3", "line 3, first on line 2", "duplicate key 'a'"),
         ("1: a\n1: b", "line 2, first on line 1", "duplicate key 1"),
         ("a: &x [1, *x]", "line 1", "inside what it names"),
-        (EXPLODING, "line 7", "1,000,000 values"),
+        (EXPLODING, "line 6", "1,000,000 values"),
         ("a: !!python/object/apply:os.system [x]", "line 1", "tags"),
         ("a: !secret x", "line 1", "tags"),
         ("? [1, 2]\n: 3", "line 1", "a key must be a plain name"),
