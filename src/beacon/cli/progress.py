@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from beacon.cli.terminal import visible
-from beacon.domain.states import JobStatus
+from beacon.domain.states import UNSUCCESSFUL, JobStatus
 from beacon.router.lane import ProviderSnapshot
 from beacon.store import executions, jobs
 from beacon.store.database import Database
@@ -68,11 +68,10 @@ async def show_progress(
 
 
 async def read_moment(database: Database, job_id: str) -> Moment:
-    return Moment(
-        await database.read(jobs.get, job_id),
-        await database.read(executions.tallies, job_id),
-        await database.read(executions.failures, job_id),
-    )
+    job = await database.read(jobs.get, job_id)
+    tallies = await database.read(executions.tallies, job_id)
+    unsuccessful = sum(job.counts[status.value] for status in UNSUCCESSFUL)
+    return Moment(job, tallies, await database.read(executions.failures, job_id) if unsuccessful else [])
 
 
 def screen(moment: Moment, providers: list[ProviderSnapshot]) -> RenderableType:

@@ -21,7 +21,7 @@ from beacon.cli.show import newest_report
 from beacon.domain.clock import SystemClock
 from beacon.domain.spec import check_against_fleet
 from beacon.domain.states import JobStatus, Verdict
-from beacon.errors import ExitCode, InputError
+from beacon.errors import ExitCode, InputError, UnavailableError
 from beacon.runner.admission import submit
 from beacon.runner.inputs import read_spec
 from beacon.store import jobs
@@ -61,7 +61,11 @@ async def _run(
         job_id = await _submitted(house, spec) if spec is not None else await _resumed(house, resume or "")
         print(job_id if as_json else f"job {job_id}", file=sys.stderr, flush=True)
         interruption = Interruption(house.runner)
-        job = await drive_with_progress(house, job_id, quiet=as_json)
+        try:
+            job = await drive_with_progress(house, job_id, quiet=as_json)
+        except UnavailableError:
+            print(_how_to_resume(job_id, fleet, database), file=sys.stderr)
+            raise
         if interruption.asked and not job.over:
             print(_how_to_resume(job_id, fleet, database), file=sys.stderr)
             return ExitCode.INTERRUPTED
@@ -106,4 +110,4 @@ def _how_to_resume(job_id: str, fleet: str | None, database: str | None) -> str:
     command = ["beacon", "run", "--resume", job_id]
     command += ["--fleet", fleet] if fleet else []
     command += ["--database", database] if database else []
-    return f"Interrupted. What was recorded is kept; go on with: {shlex.join(command)}"
+    return f"What was recorded is kept; go on with: {shlex.join(command)}"

@@ -44,6 +44,7 @@ class Drive:
         self.stop_kind: FailureKind | None = None
         self.interrupted = False
         self._ceiling_reached = False
+        self._over = False
         self.dry = {region: asyncio.Event() for region in spec.regions}
         self._database = database
         self._router = router
@@ -65,6 +66,7 @@ class Drive:
         return self
 
     async def __aexit__(self, *raised: object) -> None:
+        self._over = True
         for task in self._lane_tasks:
             task.cancel()
         await self._tasks.__aexit__(*raised)  # type: ignore[arg-type]
@@ -221,6 +223,8 @@ class Drive:
         if self.stop_kind is not None:
             return
         self.stop_kind = kind
+        if self._over:
+            return
         waiting = [work for lane in self._lanes.values() for work in lane.drain()]
         self._tasks.create_task(self._end_all(waiting, kind))
         if kind is not FailureKind.COST_CEILING:
