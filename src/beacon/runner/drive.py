@@ -16,7 +16,7 @@ from beacon.domain.states import ExecutionStatus, JobStatus
 from beacon.router.router import Placement, Router
 from beacon.runner import attempt
 from beacon.runner.lane import Lane
-from beacon.runner.policy import Conclusion, conclude, expired_in_queue
+from beacon.runner.policy import Conclusion, conclude
 from beacon.runner.recorder import Recorder
 from beacon.runner.work import ShardUnderWay, Work
 from beacon.store import interventions
@@ -163,7 +163,6 @@ class Drive:
             limits=self.spec.limits,
             jitter=self._rng.random(),
         )
-        work.last_message = conclusion.message
         moved = await self._recorder.record(attempt.finish_of(work, provider, outcome, conclusion, self._clock))
         return conclusion if moved and conclusion.status is ExecutionStatus.RETRYING else None
 
@@ -174,11 +173,13 @@ class Drive:
             return None
         await asyncio.sleep(conclusion.pause_s)
         assert work.deadline is not None
+        since = self._clock.monotonic()
         try:
             async with asyncio.timeout(work.deadline.left_s()):
                 return await self._router.place(*work.cell, avoid=work.avoid)
         except TimeoutError:
-            failure = expired_in_queue(self.spec.limits, work.attempts, work.last_message)
+            waited_ms = 1000 * (self._clock.monotonic() - since)
+            failure = self._router.expired_while_waiting(*work.cell, waited_ms)
             await self._recorder.record(attempt.end_unsent(work, failure, self._clock))
             return None
 

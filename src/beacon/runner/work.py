@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from beacon.domain.deadline import Deadline
 from beacon.store.executions import OpenExecution
@@ -43,7 +43,6 @@ class Work:
     deadline: Deadline | None = None
     cold_start_added: bool = False
     avoid: frozenset[str] = frozenset()
-    last_message: str | None = field(default=None)
 
     @property
     def cell(self) -> tuple[str, str]:
