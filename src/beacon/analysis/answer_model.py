@@ -1,0 +1,120 @@
+"""The trained classifier of texts: hashed n-grams, multinomial logistic regression, calibrated per language.
+
+The weights and what was measured of them are package data (`model/`), written by `tools/train_classifier.py`
+and `benchmarks/classifier.py`; docs/classifier.md is the model card.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beacon.analysis.answer import TEXT_LABELS, TextLabel
+from beacon.analysis.answer_features import BUCKETS, count_grams, gram_buckets, normalised
+
+WEIGHTS_FILE = "answers.npy"
+CARD_FILE = "card.json"
+OTHER_LANGUAGES = "other"
+"""The key of the calibration for languages that have none of their own."""
+
+PASSAGE = 80
+"""Characters of the passage that is shown as the ground for a label."""
+
+_IDF = len(TEXT_LABELS)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnswerModel:
+    """`table` is (BUCKETS, 4): a column of weights per label of TEXT_LABELS, then the inverse document frequency.
+
+    `intercept` has an entry per label; `temperatures` one per trained language and one for all others.
+    """
+
+    table: NDArray[np.float32]
+    intercept: NDArray[np.float64]
+    temperatures: Mapping[str, float]
+
+    def is_trained_in(self, language: str | None) -> bool:
+        return language in self.temperatures and language != OTHER_LANGUAGES
+
+    def logits(self, text: str) -> NDArray[np.float64]:
+        """Uncalibrated scores, one per label: the unit-length TF-IDF vector times the weights."""
+        buckets, damped = count_grams(text)
+        rows = self.table.take(buckets, axis=0)
+        vector = damped * rows[:, _IDF]
+        # Not a matrix product: its order of summation depends on the machine's linear algebra library.
+        products: NDArray[np.float64] = np.einsum("i,ij->j", vector, rows[:, :_IDF], dtype=np.float64)
+        length = float(np.sqrt(np.einsum("i,i->", vector, vector, dtype=np.float64)))
+        return products / max(length, 1e-12) + self.intercept
+
+    def probabilities(self, text: str, language: str | None) -> NDArray[np.float64]:
+        """Calibrated probabilities, one per label of TEXT_LABELS."""
+        key = language if language is not None and self.is_trained_in(language) else OTHER_LANGUAGES
+        return softmax(self.logits(text) / self.temperatures[key])
+
+    def telling_passage(self, text: str, label: TextLabel) -> str:
+        """The passage, in lower case and at word boundaries, that speaks most for `label`."""
+        shown = normalised(text)
+        column = TEXT_LABELS.index(label)
+        weight = np.zeros(len(shown), dtype=np.float64)
+        for buckets in gram_buckets(shown):
+            rows = self.table.take(buckets, axis=0)
+            margin = rows[:, column] - rows[:, :_IDF].mean(axis=1)
+            weight[: buckets.size] += margin * rows[:, _IDF]
+        if len(shown) <= PASSAGE:
+            return shown.strip()
+        sums = np.concatenate(([0.0], np.cumsum(weight)))
+        begin = int(np.argmax(sums[PASSAGE:] - sums[:-PASSAGE]))
+        return whole_words(shown, begin, begin + PASSAGE)
+
+
+def whole_words(text: str, begin: int, end: int) -> str:
+    """`text[begin:end]` without the parts of words at its ends, unless nothing would be left."""
+    left = text.find(" ", begin, end) if begin else 0
+    right = text.rfind(" ", begin, end) if end < len(text) else end
+    return (text[left:right] if 0 <= left < right else text[begin:end]).strip()
+
+
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Over the last axis."""
+    powers: NDArray[np.float64] = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    powers /= powers.sum(axis=-1, keepdims=True)
+    return powers
+
+
+@cache
+def shipped_card() -> Mapping[str, Any]:
+    """The model card as data: `model` describes the weights, `measured` what they were found to do."""
+    card: dict[str, Any] = json.loads((resources.files("beacon.analysis") / "model" / CARD_FILE).read_text("utf-8"))
+    return card
+
+
+@cache
+def shipped_model() -> AnswerModel:
+    """The model that comes with Beacon; read once a process, in a few milliseconds."""
+    content = (resources.files("beacon.analysis") / "model" / WEIGHTS_FILE).read_bytes()
+    table = np.load(io.BytesIO(content), allow_pickle=False)
+    model = shipped_card()["model"]
+    return AnswerModel(
+        table=table.astype(np.float32),
+        intercept=np.array(model["intercept"], dtype=np.float64),
+        temperatures=model["temperatures"],
+    )
+
+
+def weights_digest(content: bytes) -> str:
+    """The SHA-256 by which a report names the weights that its labels rest on."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def empty_table() -> NDArray[np.float32]:
+    return np.zeros((BUCKETS, _IDF + 1), dtype=np.float32)

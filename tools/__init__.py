@@ -1,0 +1,1 @@
+"""Programs for those who build Beacon; nothing here is needed to run it."""

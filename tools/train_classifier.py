@@ -1,0 +1,297 @@
+"""Trains the classifier of answers and writes its weights into the package.
+
+    python -m tools.train_classifier --answers ../shared/data/answers.jsonl.gz --write
+    python -m tools.train_classifier --answers ../shared/data/answers.jsonl.gz --label-unseen labels.jsonl
+
+The second form labels every answer by a classifier that never saw its model. Needs scikit-learn (dev group).
+The same data, libraries and machine type give the same weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.sparse import csr_array
+from sklearn.linear_model import LogisticRegression
+
+from beacon.analysis.answer import TEXT_LABELS, TextLabel
+from beacon.analysis.answer_features import BUCKETS, Counts, count_grams
+from beacon.analysis.answer_model import (
+    CARD_FILE,
+    OTHER_LANGUAGES,
+    WEIGHTS_FILE,
+    AnswerModel,
+    empty_table,
+    softmax,
+    weights_digest,
+)
+from beacon.analysis.answer_rules import ruling
+from beacon.analysis.classify import classify_rows, text_of_row
+
+ROOT = Path(__file__).resolve().parents[1]
+MODEL_DIRECTORY = ROOT / "src" / "beacon" / "analysis" / "model"
+SHORT_ANSWERS = ROOT / "tools" / "classifier_data" / "short_answers.yaml"
+DEFAULT_ANSWERS = ROOT.parent / "shared" / "data" / "answers.jsonl.gz"
+
+MODEL_NAME = "beacon.answers/1"
+TRAINED_LANGUAGES = ("en", "fi", "zh")
+FOLDS = 6
+SPLITS = (0, 1, 2)
+REGULARISATION = 10.0
+"""C of scikit-learn: the inverse strength of the L2 penalty, with weights whose mean is 1."""
+SHORT_EXAMPLES = 100
+"""Short examples made for each language and label."""
+SHORT_WEIGHT = 0.2
+"""What all short examples weigh together, where all real answers weigh 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A text with its label. `model` and `subject` are None for an example that was written for Beacon."""
+
+    text: str
+    label: TextLabel
+    language: str
+    model: str | None
+    subject: str | None
+
+    @property
+    def written(self) -> bool:
+        return self.model is None
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    content = path.read_bytes()
+    lines = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")
+    return [json.loads(line) for line in lines.split("\n") if line]
+
+
+def real_examples(rows: Sequence[dict[str, Any]]) -> list[Example]:
+    """The answers whose label only their words can tell: those that a rule decides teach the model nothing."""
+    return [
+        Example(row["answer"], row["label"], row["language"], row["model"], row["subject"])
+        for number, row in enumerate(rows, start=1)
+        if ruling(text_of_row(row, f"row {number}")) is None
+    ]
+
+
+def short_examples(path: Path = SHORT_ANSWERS, count: int = SHORT_EXAMPLES) -> list[Example]:
+    """`count` texts for each language and label, drawn from the phrases by a generator seeded with their names."""
+    phrases: dict[str, dict[TextLabel, list[list[str]]]] = yaml.safe_load(path.read_text("utf-8"))
+    return [
+        Example(text, label, language, None, None)
+        for language, by_label in phrases.items()
+        for label, slots in by_label.items()
+        for text in _drawn(slots, count, "" if language == "zh" else " ", f"{language}/{label}")
+    ]
+
+
+def _drawn(slots: list[list[str]], count: int, joiner: str, seed: str) -> Iterator[str]:
+    """Texts of one phrase a slot, all different; the phrases of the longest slot take turns."""
+    source = random.Random(seed)
+    core = max(range(len(slots)), key=lambda i: len(slots[i]))
+    seen: set[str] = set()
+    turn = 0
+    while len(seen) < count:
+        chosen = [source.choice(slot) for slot in slots]
+        chosen[core] = slots[core][turn % len(slots[core])]
+        turn += 1
+        text = joiner.join(phrase for phrase in chosen if phrase)
+        text = text[0].upper() + text[1:]
+        if text not in seen:
+            seen.add(text)
+            yield text
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Corpus:
+    """Examples with their damped n-gram counts, one row each, and the index of each one's label."""
+
+    examples: list[Example]
+    counts: csr_array
+    labels: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, examples: list[Example]) -> Corpus:
+        counted: list[Counts] = [count_grams(example.text) for example in examples]
+        starts = np.cumsum([0, *(c.buckets.size for c in counted)])
+        columns = np.concatenate([c.buckets for c in counted]).astype(np.int32)
+        values = np.concatenate([c.weights for c in counted])
+        counts = csr_array((values, columns, starts), shape=(len(examples), BUCKETS))
+        return cls(examples, counts, np.array([TEXT_LABELS.index(e.label) for e in examples]))
+
+    def where(self, *, models: frozenset[str] | None = None, written: bool = False) -> NDArray[np.int64]:
+        """Row numbers of the real examples (of these models), or of the written ones."""
+        return np.array(
+            [i for i, e in enumerate(self.examples) if e.written == written and (models is None or e.model in models)],
+            dtype=np.int64,
+        )
+
+
+def example_weights(examples: Sequence[Example]) -> NDArray[np.float64]:
+    """Every pair of label and language weighs the same among the real answers; the mean weight is 1."""
+    cells = [(e.written, e.label, e.language) for e in examples]
+    size = {cell: cells.count(cell) for cell in set(cells)}
+    number = {written: sum(cell[0] == written for cell in size) for written in (False, True)}
+    share = {False: 1.0, True: SHORT_WEIGHT}
+    weights = np.array([share[cell[0]] / number[cell[0]] / size[cell] for cell in cells])
+    weights /= weights.mean()
+    return weights
+
+
+def fit(corpus: Corpus, rows: NDArray[np.int64]) -> AnswerModel:
+    """A model of these rows, its weights rounded as they are stored, not yet calibrated."""
+    counts = corpus.counts[rows]
+    documents = np.bincount(counts.indices, minlength=BUCKETS)
+    rarity = (np.log((1 + rows.size) / (1 + documents)) + 1).astype(np.float16).astype(np.float32)
+    vectors = counts.copy()
+    vectors.data *= rarity[vectors.indices]
+    lengths = np.sqrt(np.add.reduceat(vectors.data**2, vectors.indptr[:-1]))
+    vectors.data /= np.repeat(lengths, np.diff(vectors.indptr))
+    solver = LogisticRegression(C=REGULARISATION, max_iter=3_000, tol=1e-4)
+    solver.fit(vectors, corpus.labels[rows], sample_weight=example_weights([corpus.examples[i] for i in rows]))
+    table = empty_table()
+    table[:, : len(TEXT_LABELS)] = solver.coef_.T.astype(np.float16)
+    table[:, len(TEXT_LABELS)] = rarity
+    return AnswerModel(table, np.asarray(solver.intercept_, dtype=np.float64), {OTHER_LANGUAGES: 1.0})
+
+
+def folds(models: Sequence[str], split: int) -> list[frozenset[str]]:
+    """The models in FOLDS groups of equal size, drawn by the number of the split."""
+    order = sorted(models)
+    random.Random(split).shuffle(order)
+    size = len(order) // FOLDS
+    return [frozenset(order[i * size : (i + 1) * size]) for i in range(FOLDS)]
+
+
+def models_of(corpus: Corpus) -> list[str]:
+    return sorted({e.model for e in corpus.examples if e.model is not None})
+
+
+def unseen_models(corpus: Corpus, split: int) -> Iterator[tuple[frozenset[str], AnswerModel]]:
+    """For each group of models a classifier that was trained on all the others, and on the written examples."""
+    everything = frozenset(models_of(corpus))
+    written = corpus.where(written=True)
+    for held_out in folds(models_of(corpus), split):
+        yield held_out, fit(corpus, np.concatenate([corpus.where(models=everything - held_out), written]))
+
+
+def logits_of(model: AnswerModel, corpus: Corpus, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.array([model.logits(corpus.examples[i].text) for i in rows])
+
+
+def temperature(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
+    """The one divisor of the logits under which the labels are likeliest (Guo et al. 2017)."""
+
+    def loss(log_temperature: float) -> float:
+        chances = softmax(logits / np.exp(log_temperature))
+        return -float(np.log(chances[np.arange(labels.size), labels] + 1e-12).mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-2.0, 2.0), method="bounded").x))
+
+
+def calibrated(model: AnswerModel, corpus: Corpus, logits: NDArray[np.float64], rows: NDArray[np.int64]) -> AnswerModel:
+    """The model with a temperature for each trained language, from the logits of answers that were unseen."""
+    languages = np.array([corpus.examples[i].language for i in rows])
+    labels = corpus.labels[rows]
+    found = {code: temperature(logits[languages == code], labels[languages == code]) for code in TRAINED_LANGUAGES}
+    return replace(model, temperatures={**model.temperatures, **found})
+
+
+def unseen_language_temperature(corpus: Corpus) -> float:
+    """The temperature of a language of which only written examples were trained on.
+
+    Measured on Finnish and Chinese, by models that saw no real answer in them.
+    """
+    logits, rows = [], []
+    for language in ("fi", "zh"):
+        real = corpus.where()
+        spoken = np.array([corpus.examples[i].language == language for i in real])
+        model = fit(corpus, np.concatenate([real[~spoken], corpus.where(written=True)]))
+        rows.append(real[spoken])
+        logits.append(logits_of(model, corpus, rows[-1]))
+    return temperature(np.concatenate(logits), corpus.labels[np.concatenate(rows)])
+
+
+def unseen_logits(corpus: Corpus, split: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Row numbers of all real examples, and the logits that classifiers which never saw their model give them."""
+    rows, logits = [], []
+    for held_out, model in unseen_models(corpus, split):
+        rows.append(corpus.where(models=held_out))
+        logits.append(logits_of(model, corpus, rows[-1]))
+    return np.concatenate(rows), np.concatenate(logits)
+
+
+def label_unseen(corpus: Corpus, rows: Sequence[dict[str, Any]], split: int) -> Iterator[dict[str, Any]]:
+    """Every row, labelled by rule or by a classifier that never saw the row's model nor was calibrated on it."""
+    fitted = [(held_out, model, corpus.where(models=held_out)) for held_out, model in unseen_models(corpus, split)]
+    logits = [logits_of(model, corpus, numbers) for _, model, numbers in fitted]
+    for index, (held_out, model, _) in enumerate(fitted):
+        others = [i for i in range(len(fitted)) if i != index]
+        reader = calibrated(
+            model,
+            corpus,
+            np.concatenate([logits[i] for i in others]),
+            np.concatenate([fitted[i][2] for i in others]),
+        )
+        yield from classify_rows((row for row in rows if row["model"] in held_out), reader)
+
+
+def write_model(model: AnswerModel, corpus: Corpus, directory: Path = MODEL_DIRECTORY) -> None:
+    """Stores the weights and the part of the card that describes them; what was measured before is dropped."""
+    directory.mkdir(exist_ok=True)
+    np.save(directory / WEIGHTS_FILE, model.table.astype(np.float16), allow_pickle=False)
+    described = {
+        "name": MODEL_NAME,
+        "labels": list(TEXT_LABELS),
+        "intercept": [round(float(x), 6) for x in model.intercept],
+        "temperatures": {code: round(t, 4) for code, t in model.temperatures.items()},
+        "weights_sha256": weights_digest((directory / WEIGHTS_FILE).read_bytes()),
+        "trained_on": {
+            "answers": int(corpus.where().size),
+            "models": models_of(corpus),
+            "written_examples": int(corpus.where(written=True).size),
+        },
+        "settings": {"C": REGULARISATION, "short_weight": SHORT_WEIGHT, "scikit-learn": version("scikit-learn")},
+    }
+    (directory / CARD_FILE).write_text(json.dumps({"model": described}, indent=1) + "\n", "utf-8")
+
+
+def train(corpus: Corpus) -> AnswerModel:
+    """The model of all examples, calibrated on answers of models that its like have not seen."""
+    rows, logits = unseen_logits(corpus, SPLITS[0])
+    model = calibrated(fit(corpus, np.arange(len(corpus.examples))), corpus, logits, rows)
+    return replace(model, temperatures={**model.temperatures, OTHER_LANGUAGES: unseen_language_temperature(corpus)})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--answers", type=Path, default=DEFAULT_ANSWERS, help="labelled answers, JSONL or JSONL.gz")
+    parser.add_argument("--write", action="store_true", help="write the weights into the package")
+    parser.add_argument("--label-unseen", type=Path, metavar="FILE", help="label the answers, each model unseen")
+    parser.add_argument("--split", type=int, default=SPLITS[0], help="which grouping of the models")
+    arguments = parser.parse_args()
+    rows = read_rows(arguments.answers)
+    corpus = Corpus.of(real_examples(rows) + short_examples())
+    if arguments.label_unseen is not None:
+        with arguments.label_unseen.open("w", encoding="utf-8") as output:
+            for row in label_unseen(corpus, rows, arguments.split):
+                output.write(json.dumps(row, ensure_ascii=False) + "\n")
+    if arguments.write:
+        write_model(train(corpus), corpus)
+
+
+if __name__ == "__main__":
+    main()
