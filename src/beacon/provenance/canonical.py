@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import json
+from contextlib import suppress
 from typing import Any
 
 import rfc8785
@@ -13,6 +14,9 @@ import rfc8785
 from beacon.errors import InputError, VerificationError
 
 _SAFE_INTEGER = 2**53 - 1
+_LEAST_FRACTION = 1e-4
+"""From here on Python writes a fraction without an exponent, as ECMAScript does."""
+_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def sha256_hex(data: bytes) -> str:
@@ -31,6 +35,35 @@ def canonical_bytes(value: Any) -> bytes:
         raise InputError(f"this cannot be written as canonical JSON: {error}") from error
     except RecursionError:
         raise InputError("this cannot be written as canonical JSON: it is nested too deeply") from None
+
+
+Scalar = str | int | float | None
+
+
+def row_bytes(row: dict[str, Scalar]) -> bytes:
+    """`canonical_bytes` of an object of scalars under ASCII names, several times as fast. Raises InputError.
+
+    Sealing writes one such row for each execution while the job is finalizing.
+    """
+    plain = {name: _plain(value) for name, value in row.items()}
+    if all(map(_written_alike, plain.values())):
+        with suppress(UnicodeEncodeError):
+            return _ENCODER.encode(plain).encode("utf-8")
+    return canonical_bytes(row)
+
+
+def _plain(value: Scalar) -> Scalar:
+    """A whole number as an integer, which is how both write it."""
+    if isinstance(value, float) and value.is_integer() and abs(value) <= _SAFE_INTEGER:
+        return int(value)
+    return value
+
+
+def _written_alike(value: Scalar) -> bool:
+    """Whether Python's JSON encoder writes a plain value as RFC 8785 does."""
+    if isinstance(value, float):
+        return _LEAST_FRACTION <= abs(value) <= _SAFE_INTEGER
+    return value is None or isinstance(value, str) or (isinstance(value, int) and abs(value) <= _SAFE_INTEGER)
 
 
 def digest(value: Any) -> str:

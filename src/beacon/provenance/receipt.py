@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Annotated, ClassVar, Literal, TypeVar
 
@@ -15,7 +15,7 @@ from beacon.domain.plan import PlannedExecution
 from beacon.domain.prompt import messages
 from beacon.domain.spec import JobSpec
 from beacon.errors import InputError, VerificationError
-from beacon.provenance.canonical import canonical_bytes, digest, sha256_hex
+from beacon.provenance.canonical import digest, row_bytes, sha256_hex
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
 """Of one receipt and of one answer as lines of a bundle."""
@@ -114,7 +114,8 @@ class Result:
 
 
 def _line(row: Receipt | Result, execution_id: str) -> bytes:
-    line = canonical_bytes(asdict(row))
+    # asdict would copy every value.
+    line = row_bytes({field.name: getattr(row, field.name) for field in fields(row)})
     if len(line) > MAX_LINE_BYTES:
         what = f"{len(line):,} bytes, at most {MAX_LINE_BYTES:,} can be sealed"
         raise InputError(what, where=execution_id, todo="limit the length of answers")
