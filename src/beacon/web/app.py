@@ -50,7 +50,14 @@ def create_app(
     """
     clock, assets = clock or SystemClock(), assets or Assets.load()
     renderer = Renderer(assets, clock)
-    app = FastAPI(title="Beacon", version=__version__, openapi_url=OPENAPI_PATH, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Beacon",
+        version=__version__,
+        openapi_url=OPENAPI_PATH,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     app.state.portal = Portal(
         database=database,
         clock=clock,
