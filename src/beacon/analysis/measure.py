@@ -23,7 +23,9 @@ class RateMeasure:
         return observation.label in self.labels
 
 
-REFUSAL_RATE = RateMeasure("refusal_rate", frozenset({"refusal"}), "refused", "refusals, of all classified answers")
+REFUSAL_RATE = RateMeasure(
+    "refusal_rate", frozenset({"refusal"}), "refused", "refusals, of all classified answers"
+)
 WITHHELD_RATE = RateMeasure(
     "withheld_rate",
     frozenset({"refusal", "evasive"}),
@@ -31,7 +33,10 @@ WITHHELD_RATE = RateMeasure(
     "refusals and evasive answers, of all classified answers",
 )
 EMPTY_RATE = RateMeasure(
-    "empty_rate", frozenset({"empty"}), "gave an empty answer", "empty texts with a normal end, of all classified answers"
+    "empty_rate",
+    frozenset({"empty"}),
+    "gave an empty answer",
+    "empty texts with a normal end, of all classified answers",
 )
 TEXT_DISTANCE = "text_distance"
 

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beacon.analysis import student
-from beacon.analysis.draws import Bits, p_value, relabelled
+from beacon.analysis.draws import Bits, drawn, p_value
 from beacon.analysis.exact import grid
+from beacon.analysis.relabel import parts
 from beacon.analysis.settings import MINIMUM_CLUSTERS
 
 TIE = 1e-9
@@ -90,7 +91,7 @@ def compare(clusters: list[Cluster], *, alpha: float, draws: int, seed: int) -> 
         interval_pack=_pack_interval(clusters, estimate.effect, alpha),
         p=max(p_permutation, p_t),
         n=arm_sizes(clusters),
-        in_class=_in_class(clusters),
+        in_class=in_class(clusters),
         rates=_rates(clusters),
         clusters=len(clusters),
         direction=_direction(differences),
@@ -137,29 +138,34 @@ def _exact_p(table: tuple[Cluster, ...]) -> float | None:
     distribution = grid(table)
     if distribution is None:
         return None
-    floor = imaginary(list(table))
-    differences = [_difference(cluster) for cluster in table]
-    observed = _studentised(
-        np.array([math.fsum(differences)]), np.array([math.fsum(d * d for d in differences)]), len(table), floor
-    )
-    total, squares = distribution.sums()
-    statistic = _studentised(total, squares, len(table), floor)
-    return distribution.probability(statistic >= observed[0] * (1 - TIE))
+    statistic = _studentised(*distribution.sums(), len(table), imaginary(list(table)))
+    return distribution.probability(statistic >= _observed(table) * (1 - TIE))
 
 
 def _drawn_p(table: tuple[Cluster, ...], draws: int, seed: int) -> float:
     floor = imaginary(list(table))
     bits = Bits(seed, draws, table)
-    total = np.zeros(draws + 1)
-    squares = np.zeros(draws + 1)
+    total, squares = np.zeros(draws), np.zeros(draws)
     for cluster in table:
-        moved = _relabelled_differences(cluster, bits, draws)
-        if moved is not None:
-            total += moved
-            squares += moved * moved
+        moved = _moved(cluster, bits, draws)
+        total += moved
+        squares += moved * moved
     statistic = _studentised(total, squares, len(table), floor)
-    reached = int(np.count_nonzero(statistic[1:] >= statistic[0] * (1 - TIE)))
-    return p_value(reached, draws)
+    return p_value(int(np.count_nonzero(statistic >= _observed(table) * (1 - TIE))), draws)
+
+
+def _moved(cluster: Cluster, bits: Bits, draws: int) -> NDArray[np.float64]:
+    """The cluster's mean difference under each draw."""
+    moved = np.zeros(draws)
+    for part in parts(cluster):
+        moved += np.array(part.differences)[drawn(bits, part.weights, draws)] / part.unit
+    return moved
+
+
+def _observed(table: tuple[Cluster, ...]) -> float:
+    differences = [_difference(cluster) for cluster in table]
+    total, squares = math.fsum(differences), math.fsum(d * d for d in differences)
+    return float(_studentised(np.array([total]), np.array([squares]), len(table), imaginary(list(table)))[0])
 
 
 def _studentised(
@@ -168,20 +174,6 @@ def _studentised(
     spread = np.maximum(squares - total * total / clusters, 0) / (clusters - 1)
     result: NDArray[np.float64] = np.abs(total) / clusters / np.sqrt(spread / clusters + floor)
     return result
-
-
-def _relabelled_differences(cluster: Cluster, bits: Bits, draws: int) -> NDArray[np.float64] | None:
-    """The cluster's difference, first as observed and then under each draw; None where it is always 0."""
-    total: NDArray[np.float64] | None = None
-    for ka, na, kb, nb in cluster:
-        k = ka + kb
-        if k in {0, na + nb}:
-            continue
-        offsets, least = relabelled(bits, k, na, nb, draws)
-        possible = np.array([j / na - (k - j) / nb for j in range(least, min(k, na) + 1)])
-        moved = possible[np.concatenate(([ka - least], offsets))]
-        total = moved if total is None else total + moved
-    return None if total is None else total / len(cluster)
 
 
 def imaginary(clusters: list[Cluster]) -> float:
@@ -211,11 +203,16 @@ def _direction(differences: list[float]) -> Direction:
 
 def arm_sizes(clusters: list[Cluster]) -> tuple[int, int]:
     """Answers of either arm."""
-    return sum(c.na for cluster in clusters for c in cluster), sum(c.nb for cluster in clusters for c in cluster)
+    return sum(c.na for cluster in clusters for c in cluster), sum(
+        c.nb for cluster in clusters for c in cluster
+    )
 
 
-def _in_class(clusters: list[Cluster]) -> tuple[int, int]:
-    return sum(c.ka for cluster in clusters for c in cluster), sum(c.kb for cluster in clusters for c in cluster)
+def in_class(clusters: list[Cluster]) -> tuple[int, int]:
+    """Answers in the class of either arm."""
+    return sum(c.ka for cluster in clusters for c in cluster), sum(
+        c.kb for cluster in clusters for c in cluster
+    )
 
 
 def _rates(clusters: list[Cluster]) -> tuple[float, float]:

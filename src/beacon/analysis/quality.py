@@ -27,7 +27,9 @@ def data_quality(observations: list[Observation]) -> dict[str, Any]:
         "upstream_unknown": sum(1 for o in observations if o.answered and o.upstream is None),
         "model_echo_unknown": sum(1 for o in observations if o.answered and o.model_echoed is None),
         "start_unknown": sum(1 for o in observations if o.answered and o.started_at is None),
-        "repeats": 1 + max((o.repeat for o in observations), default=0) - min((o.repeat for o in observations), default=0),
+        "repeats": 1
+        + max((o.repeat for o in observations), default=0)
+        - min((o.repeat for o in observations), default=0),
     }
 
 
@@ -48,9 +50,14 @@ def notices(quality: dict[str, Any]) -> list[str]:
             "nothing here is a statement about a real model."
         )
     if quality["replayed"]:
-        told.append(f"{counted(quality['replayed'], 'execution')} of {quality['executions']:,} replay answers recorded earlier.")
+        told.append(
+            f"{counted(quality['replayed'], 'execution')} of {quality['executions']:,} replay answers recorded earlier."
+        )
     if quality["missing"]:
-        worst = [f"{row['count']} of {row['model']} in {row['region']} ({row['reason']})" for row in quality["missing_by"]]
+        worst = [
+            f"{row['count']} of {row['model']} in {row['region']} ({row['reason']})"
+            for row in quality["missing_by"]
+        ]
         told.append(
             f"{counted(quality['missing'], 'execution')} of {quality['executions']:,} without an answer that could be "
             f"classified: {listed(worst, most=4)}."

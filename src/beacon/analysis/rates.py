@@ -20,7 +20,9 @@ def class_of(observation: Observation) -> str:
     return str(observation.label) if observation.answered else "missing"
 
 
-def _row(observations: Iterable[Observation], measures: tuple[RateMeasure, ...], alpha: float) -> dict[str, Any]:
+def _row(
+    observations: Iterable[Observation], measures: tuple[RateMeasure, ...], alpha: float
+) -> dict[str, Any]:
     classes = Counter(class_of(observation) for observation in observations)
     answers = classes.total() - classes["missing"]
     shares: dict[str, Any] = {}
@@ -36,17 +38,23 @@ def _row(observations: Iterable[Observation], measures: tuple[RateMeasure, ...],
     return {"executions": classes.total(), "answers": answers, "classes": counts, **shares}
 
 
-def cell_rates(cells: Cells, measures: tuple[RateMeasure, ...], settings: AnalysisSettings) -> list[dict[str, Any]]:
+def cell_rates(
+    cells: Cells, measures: tuple[RateMeasure, ...], settings: AnalysisSettings
+) -> list[dict[str, Any]]:
     return [
-        {**cell._asdict(), **_row(observations, measures, settings.alpha)} for cell, observations in sorted(cells.items())
+        {**cell._asdict(), **_row(observations, measures, settings.alpha)}
+        for cell, observations in sorted(cells.items())
     ]
 
 
-def arm_rates(cells: Cells, measures: tuple[RateMeasure, ...], settings: AnalysisSettings) -> list[dict[str, Any]]:
+def arm_rates(
+    cells: Cells, measures: tuple[RateMeasure, ...], settings: AnalysisSettings
+) -> list[dict[str, Any]]:
     """By model, region, persona and language, over all questions."""
     arms: dict[tuple[str, ...], list[Observation]] = {}
     for cell, observations in cells.items():
         arms.setdefault(tuple(getattr(cell, name) for name in ARM), []).extend(observations)
     return [
-        {**dict(zip(ARM, arm, strict=True)), **_row(arms[arm], measures, settings.alpha)} for arm in sorted(arms)
+        {**dict(zip(ARM, arm, strict=True)), **_row(arms[arm], measures, settings.alpha)}
+        for arm in sorted(arms)
     ]
