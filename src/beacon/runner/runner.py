@@ -87,8 +87,9 @@ class Runner:
         under_way: dict[str, asyncio.Task[None]] = {}
         async with asyncio.TaskGroup() as tasks:
             while not self.stopping:
+                under_way = {job_id: task for job_id, task in under_way.items() if not task.done()}
                 for job in await self.database.read(jobs.unfinished):
-                    if job.id not in under_way or under_way[job.id].done():
+                    if job.id not in under_way:
                         under_way[job.id] = tasks.create_task(self._drive_patiently(job.id))
                 await self._pause(IDLE_S)
 
