@@ -61,7 +61,7 @@ $(READY): requirements/dev.txt pyproject.toml package-lock.json hatch_build.py $
 	@touch $@
 
 # Pins stay as they are unless they no longer fit; `make lock ARGS=--upgrade` renews them.
-COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+COMPILE = .venv/bin/uv pip compile --quiet --system-certs --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command 'make lock' $(ARGS)
 lock: .venv/bin/python
 	$(PIP) install $(UV)
