@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from beacon.analysis.cells import Cells
+from beacon.analysis.cells import Cells, Tally
 from beacon.analysis.circumstances import Circumstances
 from beacon.analysis.drift import drift
 from beacon.analysis.measure import RateMeasure
@@ -35,17 +35,22 @@ class Claim:
 
 
 def check(
-    claim: Claim, around: Circumstances, cells: Cells, measure: RateMeasure, settings: AnalysisSettings
+    claim: Claim,
+    around: Circumstances,
+    cells: Cells,
+    tally: Tally,
+    measure: RateMeasure,
+    settings: AnalysisSettings,
 ) -> Checks:
     caveats = list(around.caveats)
     figures: dict[str, Any] = {"routes": {mix.attribute: mix.p for mix in around.mixes}}
     if claim.is_difference:
         _within(claim, around, measure, caveats, figures)
     _starts(around, caveats, figures)
-    _missing(claim, around, cells, measure, caveats, figures)
+    _missing(claim, around, cells, tally, caveats, figures)
     if claim.is_difference:
-        _drift(claim, around, cells, measure, settings, caveats, figures)
-        _repeats(around, cells, measure, settings, caveats, figures)
+        _drift(claim, around, cells, tally, settings, caveats, figures)
+        _repeats(around, tally, settings, caveats, figures)
     _labels(around, settings, caveats)
     return Checks(tuple(caveats), figures)
 
@@ -82,28 +87,26 @@ def _missing(
     claim: Claim,
     around: Circumstances,
     cells: Cells,
-    measure: RateMeasure,
+    tally: Tally,
     caveats: list[str],
     figures: dict[str, Any],
 ) -> None:
     gone = around.missing
     if not gone.any:
         return
-    worst = bounds(around.comparison, cells, measure)
-    figures["missing"] = {
-        **asdict(gone),
-        "bounds": [worst.low, worst.high],
-        "direction_survives": worst.direction_survives,
-    }
+    figures["missing"] = asdict(gone)
     groups = zip(around.comparison.groups, gone.count, gone.planned, strict=True)
     told = " and ".join(f"{count:,} of {planned:,} in {group}" for group, count, planned in groups)
     uneven = f", unevenly ({probability('p', gone.p)})" if gone.uneven and gone.p is not None else ""
     said = f"Answers are missing: {told}{uneven}."
     if claim.is_difference:
+        worst = bounds(around.comparison, cells, tally)
+        figures["bounds"] = {**asdict(worst), "direction_survives": worst.direction_survives}
+        low, high = (worst.low, worst.high) if claim.effect >= 0 else (-worst.high, -worst.low)
         survives = "the direction survives" if worst.direction_survives else "the direction would not be certain"
         said += (
             f" Whatever they would have been, the difference over all that was asked lies between "
-            f"{points(worst.low)} and {points(worst.high)} points: {survives}."
+            f"{points(low)} and {points(high)} points: {survives}."
         )
     caveats.append(said)
 
@@ -112,12 +115,12 @@ def _drift(
     claim: Claim,
     around: Circumstances,
     cells: Cells,
-    measure: RateMeasure,
+    tally: Tally,
     settings: AnalysisSettings,
     caveats: list[str],
     figures: dict[str, Any],
 ) -> None:
-    found = drift(around.comparison, cells, measure)
+    found = drift(around.comparison, cells, tally)
     if found is None or around.starts is None:
         return
     bias = found.bias(around.starts.lag_s)
@@ -131,13 +134,12 @@ def _drift(
 
 def _repeats(
     around: Circumstances,
-    cells: Cells,
-    measure: RateMeasure,
+    tally: Tally,
     settings: AnalysisSettings,
     caveats: list[str],
     figures: dict[str, Any],
 ) -> None:
-    odd = outliers(around.comparison, cells, measure, settings.seed)
+    odd = outliers(around.comparison, tally, settings.seed)
     figures["repeats_that_stand_out"] = [asdict(outlier) for outlier in odd]
     for outlier in odd:
         how = "more" if outlier.z > 0 else "less"
@@ -145,7 +147,7 @@ def _repeats(
             f"Repeat {outlier.repeat} in {outlier.group} stands out: the class came {how} often than in the other "
             f"repeats ({probability('p', outlier.p)})."
         )
-    resting = rests_on(around.comparison, cells, measure, settings.alpha)
+    resting = rests_on(around.comparison, tally, settings.alpha)
     figures["rests_on_repeats"] = resting
     if resting:
         which = listed([str(repeat) for repeat in resting])

@@ -120,8 +120,8 @@ _NOUNS = {"upstream": "upstream hosts", "model_echoed": "the model that they nam
 
 def circumstances(comparison: Comparison, cells: Cells, settings: AnalysisSettings) -> Circumstances:
     arms = (
-        [o for a, _ in comparison.pairs for o in cells[a] if o.answered],
-        [o for _, b in comparison.pairs for o in cells[b] if o.answered],
+        [o for a, _ in comparison.pairs for o in cells[a].answered],
+        [o for _, b in comparison.pairs for o in cells[b].answered],
     )
     return Circumstances(
         comparison,

@@ -34,7 +34,7 @@ Stratum = tuple[str, ...]
 REGIONAL = "regional"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
     """Two levels of a factor, and the cells of both arms by cluster.
 
@@ -174,7 +174,7 @@ def table(comparison: Comparison, tally: Tally) -> Table:
     used: list[str] = []
     left_out: list[str] = []
     for name, pairs in comparison.clusters:
-        cluster = tuple(Counts(*tally[a], *tally[b]) for a, b in pairs if tally[a][1] and tally[b][1])
+        cluster = tuple(Counts(tally[a].k, tally[a].n, tally[b].k, tally[b].n) for a, b in pairs if tally[a].n and tally[b].n)
         if cluster:
             clusters.append(cluster)
             used.append(name)

@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from beacon.analysis.cells import Cells
+from beacon.analysis.cells import Cells, Tally
 from beacon.analysis.comparison import Comparison
-from beacon.analysis.measure import RateMeasure
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +23,15 @@ class Drift:
         return self.slope * lag_s
 
 
-def drift(comparison: Comparison, cells: Cells, measure: RateMeasure) -> Drift | None:
+def drift(comparison: Comparison, cells: Cells, tally: Tally) -> Drift | None:
     """None where no cell has answers of both kinds at different times: nothing can be seen."""
     score = variance = spread = 0.0
-    for points in _within_cells(comparison, cells, measure):
+    for points in _within_cells(comparison, cells, tally):
         n = len(points)
-        mean_t = math.fsum(t for t, _ in points) / n
+        mean_t = sum(t for t, _ in points) / n
         mean_y = sum(y for _, y in points) / n
-        squares = math.fsum((t - mean_t) ** 2 for t, _ in points)
-        score += math.fsum((t - mean_t) * (y - mean_y) for t, y in points)
+        squares = sum((t - mean_t) ** 2 for t, _ in points)
+        score += sum((t - mean_t) * (y - mean_y) for t, y in points)
         spread += squares
         variance += mean_y * (1 - mean_y) * n / (n - 1) * squares
     if variance == 0:
@@ -40,15 +39,11 @@ def drift(comparison: Comparison, cells: Cells, measure: RateMeasure) -> Drift |
     return Drift(score / spread, 2 * NormalDist().cdf(-abs(score) / math.sqrt(variance)))
 
 
-def _within_cells(
-    comparison: Comparison, cells: Cells, measure: RateMeasure
-) -> Iterable[list[tuple[float, int]]]:
+def _within_cells(comparison: Comparison, cells: Cells, tally: Tally) -> Iterable[list[tuple[float, int]]]:
     for pair in comparison.pairs:
         for cell in pair:
-            points = [
-                (o.started_at, int(measure.holds(o)))
-                for o in cells[cell]
-                if o.answered and o.started_at is not None
-            ]
-            if len(points) > 1:
-                yield points
+            starts, marks = cells[cell].starts, tally[cell]
+            if marks.n > 1:
+                points = [(starts[repeat], y) for repeat, y in marks.by_repeat.items() if repeat in starts]
+                if len(points) > 1:
+                    yield points

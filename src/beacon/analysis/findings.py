@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from beacon.analysis.assess import AssessedRate, AssessedText
-from beacon.analysis.cells import Cells
+from beacon.analysis.cells import Cells, Tally
 from beacon.analysis.checks import Claim, check
 from beacon.analysis.circumstances import Circumstances
 from beacon.analysis.comparison import Comparison
@@ -23,13 +23,14 @@ def rate_finding(
     assessed: AssessedRate,
     around: Circumstances,
     cells: Cells,
+    tally: Tally,
     differing_questions: Sequence[str],
     settings: AnalysisSettings,
 ) -> Finding:
     """`differing_questions` are those on which these two groups were found to differ one by one."""
     comparison, test = assessed.comparison, assessed.test
     is_difference = assessed.call == "difference"
-    checks = check(Claim(test.effect, is_difference), around, cells, assessed.measure, settings)
+    checks = check(Claim(test.effect, is_difference), around, cells, tally, assessed.measure, settings)
     told = Told(
         did=assessed.measure.did,
         effect=test.effect,
@@ -73,7 +74,7 @@ def rate_finding(
         confounded_with=around.confounded_with,
         routes=around.routes,
         checks=checks.figures,
-        telling=telling_pairs(comparison, cells, assessed.measure, test.effect) if is_difference else (),
+        telling=telling_pairs(comparison, cells, tally, assessed.measure, test.effect) if is_difference else (),
     )
 
 

@@ -6,9 +6,8 @@ import math
 from dataclasses import dataclass
 
 from beacon.analysis import pair
-from beacon.analysis.cells import Cells
+from beacon.analysis.cells import Cells, Tally
 from beacon.analysis.comparison import Comparison
-from beacon.analysis.measure import RateMeasure
 from beacon.analysis.observation import Cell
 from beacon.analysis.pair import Counts
 from beacon.analysis.settings import MINIMUM_CLUSTERS
@@ -47,8 +46,7 @@ def missing(comparison: Comparison, cells: Cells, alpha: float, seed: int) -> Mi
 
 
 def _missing(cells: Cells, cell: Cell) -> tuple[int, int]:
-    observations = cells[cell]
-    return sum(1 for o in observations if not o.answered), len(observations)
+    return cells[cell].missing, len(cells[cell].executions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +62,18 @@ class Bounds:
         return self.low > 0 or self.high < 0
 
 
-def bounds(comparison: Comparison, cells: Cells, measure: RateMeasure) -> Bounds:
+def bounds(comparison: Comparison, cells: Cells, tally: Tally) -> Bounds:
     lows: list[float] = []
     highs: list[float] = []
     for _, pairs in comparison.clusters:
-        ranges = [(_range(cells, a, measure), _range(cells, b, measure)) for a, b in pairs]
+        ranges = [(_range(cells, tally, a), _range(cells, tally, b)) for a, b in pairs]
         lows.append(math.fsum(b[0] - a[1] for a, b in ranges) / len(ranges))
         highs.append(math.fsum(b[1] - a[0] for a, b in ranges) / len(ranges))
     return Bounds(math.fsum(lows) / len(lows), math.fsum(highs) / len(highs))
 
 
-def _range(cells: Cells, cell: Cell, measure: RateMeasure) -> tuple[float, float]:
+def _range(cells: Cells, tally: Tally, cell: Cell) -> tuple[float, float]:
     """The least and the largest rate of a cell."""
-    observations = cells[cell]
-    held = sum(1 for o in observations if o.answered and measure.holds(o))
-    gone = sum(1 for o in observations if not o.answered)
-    return held / len(observations), (held + gone) / len(observations)
+    recorded = cells[cell]
+    planned = len(recorded.executions)
+    return tally[cell].k / planned, (tally[cell].k + recorded.missing) / planned

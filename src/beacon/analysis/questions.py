@@ -38,8 +38,8 @@ def question_tests(cells: Cells, tally: Tally, settings: AnalysisSettings) -> li
     counts: dict[tuple[str, str], dict[str, Arm]] = {}
     repeated = False
     for cell in cells:
-        k, n = tally[cell]
-        repeated = repeated or len(cells[cell]) > 1
+        k, n = tally[cell].k, tally[cell].n
+        repeated = repeated or len(cells[cell].executions) > 1
         if cell.persona != REGIONAL and n:
             arms = counts.setdefault((cell.model, cell.question), {})
             before = arms.get(cell.region, (0, 0))
@@ -59,6 +59,7 @@ def question_findings(
     measure: RateMeasure,
     around: Mapping[tuple[str, tuple[str, str]], Circumstances],
     cells: Cells,
+    tally: Tally,
     settings: AnalysisSettings,
 ) -> list[Finding]:
     """The pairs of regions that differ, on the questions where anything does.
@@ -78,7 +79,7 @@ def question_findings(
         for groups, result, p_holm in zip(pairs, results, adjusted, strict=True):
             q = min(1.0, max(test.q, p_holm * len(tests) / len(selected)))
             if q <= settings.alpha:
-                found.append(_finding(test, result, q, measure, around[test.model, groups], cells, settings))
+                found.append(_finding(test, result, q, measure, around[test.model, groups], cells, tally, settings))
     return found
 
 
@@ -89,6 +90,7 @@ def _finding(
     measure: RateMeasure,
     around: Circumstances,
     cells: Cells,
+    tally: Tally,
     settings: AnalysisSettings,
 ) -> Finding:
     comparison, groups = around.comparison, around.comparison.groups
@@ -124,7 +126,7 @@ def _finding(
         caveats=(*around.caveats, *around.start_caveats),
         confounded_with=around.confounded_with,
         routes=around.routes,
-        telling=telling_pairs(comparison, cells, measure, result.effect, test.question),
+        telling=telling_pairs(comparison, cells, tally, measure, result.effect, test.question),
     )
 
 

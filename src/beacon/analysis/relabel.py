@@ -13,7 +13,7 @@ from functools import lru_cache
 Strata = tuple[tuple[int, int, int, int], ...]
 Margins = tuple[tuple[int, int, int], ...]
 
-MOST_OUTCOMES = 400
+MOST_OUTCOMES = 160
 """A cluster whose mean can take more values is drawn in several parts, which are then added."""
 
 

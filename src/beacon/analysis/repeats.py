@@ -11,11 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beacon.analysis import pair
-from beacon.analysis.cells import Cells, count
+from beacon.analysis.cells import Marks, Tally
 from beacon.analysis.comparison import Comparison
 from beacon.analysis.draws import Bits, p_value
-from beacon.analysis.measure import RateMeasure
-from beacon.analysis.observation import Cell
 from beacon.analysis.pair import TIE, Cluster, Counts
 from beacon.analysis.settings import MINIMUM_CLUSTERS
 
@@ -23,9 +21,6 @@ FLAG = 0.05
 DRAWS = 999
 FEWEST = 3
 """With two repeats each stands out from the other, and dropping one halves the data."""
-
-Series = list[tuple[int, int]]
-"""Of one cell: repeat, and 1 if the answer is in the class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,42 +34,38 @@ class Outlier:
     p: float
 
 
-def outliers(comparison: Comparison, cells: Cells, measure: RateMeasure, seed: int) -> list[Outlier]:
+def outliers(comparison: Comparison, tally: Tally, seed: int) -> list[Outlier]:
     found = []
     for arm, group in enumerate(comparison.groups):
-        outlier = _outlier(group, [_series(cells, pair[arm], measure) for pair in comparison.pairs], seed)
+        outlier = _outlier(group, [tally[pair[arm]] for pair in comparison.pairs], seed)
         if outlier is not None:
             found.append(outlier)
     return found
 
 
-def _series(cells: Cells, cell: Cell, measure: RateMeasure) -> Series:
-    return [(o.repeat, int(measure.holds(o))) for o in cells[cell] if o.answered]
-
-
-def _outlier(group: str, series: Sequence[Series], seed: int) -> Outlier | None:
+def _outlier(group: str, cells: Sequence[Marks], seed: int) -> Outlier | None:
     """z of a repeat: its excess over the cells' own rates, in standard deviations (Bonferroni over repeats)."""
     excess: dict[int, float] = {}
     variance: dict[int, float] = {}
-    for cell in series:
-        rate = sum(y for _, y in cell) / len(cell) if cell else 0.0
-        for repeat, y in cell:
-            excess[repeat] = excess.get(repeat, 0.0) + y - rate
-            variance[repeat] = variance.get(repeat, 0.0) + rate * (1 - rate)
-    scores = {repeat: excess[repeat] / math.sqrt(v) for repeat, v in variance.items() if v > 0}
-    if len(scores) < FEWEST:
+    for marks in cells:
+        if 0 < marks.k < marks.n:
+            for repeat, y in marks.by_repeat.items():
+                excess[repeat] = excess.get(repeat, 0.0) + y - marks.rate
+                variance[repeat] = variance.get(repeat, 0.0) + marks.rate * (1 - marks.rate)
+    if len(variance) < FEWEST:
         return None
+    scores = {repeat: excess[repeat] / math.sqrt(v) for repeat, v in variance.items()}
     worst = max(sorted(scores), key=lambda repeat: abs(scores[repeat]))
     z = scores[worst]
     p = min(1.0, 2 * NormalDist().cdf(-abs(z)) * len(scores))
     if p <= FLAG:
-        p = max(p, _permuted(series, abs(z), seed))
+        p = max(p, _permuted(cells, abs(z), seed))
     return Outlier(group, worst, z, p) if p <= FLAG else None
 
 
-def _permuted(series: Sequence[Series], worst: float, seed: int) -> float:
+def _permuted(cells: Sequence[Marks], worst: float, seed: int) -> float:
     """The same with answers permuted within cells: the normal law is too generous for rare classes."""
-    ordered = sorted(tuple(sorted(cell)) for cell in series if cell)
+    ordered = sorted(tuple(sorted(marks.by_repeat.items())) for marks in cells if 0 < marks.k < marks.n)
     repeats = sorted({repeat for cell in ordered for repeat, _ in cell})
     place = {repeat: index for index, repeat in enumerate(repeats)}
     bits = Bits("repeat", seed, ordered)
@@ -82,14 +73,11 @@ def _permuted(series: Sequence[Series], worst: float, seed: int) -> float:
     variance = np.zeros(len(repeats))
     for cell in ordered:
         marked = sum(y for _, y in cell)
-        if marked in {0, len(cell)}:
-            continue
         rate = marked / len(cell)
         columns = [place[repeat] for repeat, _ in cell]
         excess[:, columns] += _choose(bits, marked, len(cell)) - rate
         variance[columns] += rate * (1 - rate)
-    scored = variance > 0
-    largest = np.abs(excess[:, scored] / np.sqrt(variance[scored])).max(axis=1)
+    largest = np.abs(excess / np.sqrt(variance)).max(axis=1)
     return p_value(int(np.count_nonzero(largest >= worst * (1 - TIE))), DRAWS)
 
 
@@ -99,28 +87,27 @@ def _choose(bits: Bits, marked: int, size: int) -> NDArray[np.bool_]:
     return chosen
 
 
-def rests_on(comparison: Comparison, cells: Cells, measure: RateMeasure, alpha: float) -> list[int]:
+def rests_on(comparison: Comparison, tally: Tally, alpha: float) -> list[int]:
     """The repeats without any one of which the interval would reach 0."""
-    repeats = sorted({o.repeat for pair in comparison.pairs for cell in pair for o in cells[cell]})
+    repeats = sorted({repeat for pair in comparison.pairs for cell in pair for repeat in tally[cell].by_repeat})
     if len(repeats) < FEWEST:
         return []
-    return [repeat for repeat in repeats if _lost_without(comparison, cells, measure, alpha, repeat)]
+    return [repeat for repeat in repeats if _lost_without(comparison, tally, alpha, repeat)]
 
 
-def _lost_without(
-    comparison: Comparison, cells: Cells, measure: RateMeasure, alpha: float, repeat: int
-) -> bool:
+def _lost_without(comparison: Comparison, tally: Tally, alpha: float, repeat: int) -> bool:
     clusters: list[Cluster] = []
     for _, pairs in comparison.clusters:
-        cluster = []
-        for a, b in pairs:
-            ka, na = count((o for o in cells[a] if o.repeat != repeat), measure)
-            kb, nb = count((o for o in cells[b] if o.repeat != repeat), measure)
-            if na and nb:
-                cluster.append(Counts(ka, na, kb, nb))
+        counts = [(*_without(tally[a], repeat), *_without(tally[b], repeat)) for a, b in pairs]
+        cluster = tuple(Counts(ka, na, kb, nb) for ka, na, kb, nb in counts if na and nb)
         if cluster:
-            clusters.append(tuple(cluster))
+            clusters.append(cluster)
     if len(clusters) < MINIMUM_CLUSTERS:
         return True
     low, high = pair.interval(clusters, alpha)
     return low <= 0 <= high
+
+
+def _without(marks: Marks, repeat: int) -> tuple[int, int]:
+    y = marks.by_repeat.get(repeat)
+    return (marks.k, marks.n) if y is None else (marks.k - y, marks.n - 1)

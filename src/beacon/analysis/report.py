@@ -85,11 +85,11 @@ def analyse(observations: Sequence[Observation], settings: AnalysisSettings) -> 
     for measure in measures:
         counts = tally(cells, measure)
         tests = question_tests(cells, counts, settings)
-        single = question_findings(tests, measure, _regions_of_models(around), cells, settings)
+        single = question_findings(tests, measure, _regions_of_models(around), cells, counts, settings)
         assessed, left = assess_rates(planned, measure, counts, settings)
         findings += single
         findings += [
-            rate_finding(item, around[item.comparison], cells, _differing(single, item.comparison), settings)
+            rate_finding(item, around[item.comparison], cells, counts, _differing(single, item.comparison), settings)
             for item in assessed
         ]
         not_tested += left

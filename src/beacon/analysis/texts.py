@@ -51,7 +51,7 @@ class Vectors:
 
 
 def texts_of(cells: Cells, cell: Cell) -> list[str]:
-    return sorted(o.answer for o in cells[cell] if o.answered and o.answer and o.answer.strip())
+    return sorted(o.answer for o in cells[cell].answered if o.answer and o.answer.strip())
 
 
 @dataclass(frozen=True, slots=True)

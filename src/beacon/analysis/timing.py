@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from beacon.analysis.comparison import Comparison
 from beacon.analysis.cells import Cells
-from beacon.analysis.observation import Observation
 
 LARGE_LAG = 0.05
 """Of the run's span."""
@@ -44,7 +42,7 @@ def starts(comparison: Comparison, cells: Cells) -> Starts | None:
     second: list[float] = []
     lags: list[float] = []
     for a, b in comparison.pairs:
-        times_a, times_b = _times(cells[a]), _times(cells[b])
+        times_a, times_b = cells[a].starts, cells[b].starts
         first += times_a.values()
         second += times_b.values()
         lags += [times_b[repeat] - times_a[repeat] for repeat in times_a.keys() & times_b.keys()]
@@ -52,10 +50,6 @@ def starts(comparison: Comparison, cells: Cells) -> Starts | None:
         return None
     span = max(max(first), max(second)) - min(min(first), min(second))
     return Starts(median(lags), span, _later(first, second))
-
-
-def _times(observations: Sequence[Observation]) -> dict[int, float]:
-    return {o.repeat: o.started_at for o in observations if o.started_at is not None}
 
 
 def _later(first: list[float], second: list[float]) -> float:
