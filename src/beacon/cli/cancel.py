@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
-from beacon.cli.embedded import Interruption, embedded_with
+from beacon.cli.embedded import Interruption, embedded_without_fleet
 from beacon.cli.reading import with_database
 from beacon.cli.settings import DatabaseOption, JobArgument
 from beacon.cli.terminal import say
 from beacon.domain.clock import SystemClock
 from beacon.domain.failure import FailureKind
-from beacon.domain.fleet import Fleet
 from beacon.errors import ConflictError, ExitCode
-from beacon.runner.inputs import FleetFile
 from beacon.runner.owner import is_dead
 from beacon.store import interventions, jobs, leases
 from beacon.store.database import Database
-
-NOBODY = FleetFile(Fleet.model_construct(providers=()), Path.cwd())
-"""A fleet without providers, which no file can be: a job that was stopped asks nobody."""
 
 
 def cancel(job: JobArgument, /, *, database: DatabaseOption = None) -> int:
@@ -55,7 +49,7 @@ async def somebody_drives(database: Database, job_id: str) -> bool:
 
 async def _close_it_here(job_id: str, database: str | None) -> ExitCode:
     """Brings a job that nobody drives, and that may send nothing more, to its end."""
-    async with embedded_with(database, NOBODY) as house:
+    async with embedded_without_fleet(database) as house:
         interruption = Interruption(house.runner)
         await house.runner.drive(job_id)
         job = await house.database.read(jobs.get, job_id)

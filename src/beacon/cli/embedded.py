@@ -59,11 +59,15 @@ async def embedded(database_option: str | None, fleet_option: str | None) -> Asy
 
 
 @asynccontextmanager
-async def embedded_with(database_option: str | None, file: FleetFile) -> AsyncIterator[Embedded]:
-    """Opens everything over a fleet that is known. Raises DocumentError, DatabaseError."""
+async def embedded_without_fleet(database_option: str | None) -> AsyncIterator[Embedded]:
+    """For a job that asks nobody any more: one that was stopped, or of which only the report is missing.
+
+    Raises DatabaseError.
+    """
     database = await open_database(database_url(database_option))
     try:
-        async with _house(database, file) as house:
+        # No file can be a fleet without providers; whatever tried to send something would be refused by name.
+        async with _house(database, FleetFile(Fleet.model_construct(providers=()), Path.cwd())) as house:
             yield house
     finally:
         await database.close()

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from beacon.cli.terminal import console, visible
+from beacon.cli.terminal import console, dollars, visible
 from beacon.domain.states import JobStatus
 from beacon.store.jobs import Job
 
@@ -31,6 +31,8 @@ def print_findings(job: Job, report: dict[str, Any] | None) -> None:
     if report is None:
         reason = visible(job.error or "the job has no report yet", keep_lines=True)
         out.print(Text(reason, style="red" if job.status is JobStatus.FAILED else ""))
+        if job.status is JobStatus.FAILED:
+            out.print(f"Every answer is kept. To make the report after all: beacon retry {job.id} --finalize")
         return
     for notice in report.get("notices", []):
         out.print(Text(f"Note: {visible(notice)}", style="yellow"))
@@ -89,7 +91,7 @@ def _outcome(job: Job) -> Text:
 def _times(job: Job) -> str:
     gap = "unknown" if job.barrier_gap_ms is None else f"{job.barrier_gap_ms:.0f} ms"
     finalizing = "unknown" if job.finalizing_ms is None else f"{job.finalizing_ms:.0f} ms"
-    cost = f"at least ${job.cost_usd:.4f}" if job.cost_unknown and job.cost_usd else f"${job.cost_usd:.4f}"
+    cost = f"at least {dollars(job.cost_usd)}" if job.cost_unknown and job.cost_usd else dollars(job.cost_usd)
     cost = "unknown" if job.cost_unknown and not job.cost_usd else cost
     return f"barrier gap {gap}, finalizing {finalizing}, cost {cost}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,15 +13,15 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from beacon.cli.embedded import opened_fleet
 from beacon.cli.progress import span
 from beacon.cli.settings import DatabaseOption, FleetOption, JsonOption, database_file, database_url
-from beacon.cli.terminal import console, visible
+from beacon.cli.terminal import console, dollars, visible
 from beacon.domain.estimate import BYTES_PER_TOKEN, CellEstimate, Estimate, estimate
 from beacon.domain.fleet import Fleet
 from beacon.domain.plan import SHARD_SIZE
 from beacon.domain.spec import JobSpec, check_against_fleet
-from beacon.runner.inputs import read_spec
+from beacon.lab.fleet import unstarted_fleet
+from beacon.runner.inputs import LAB, find_fleet, read_fleet, read_spec
 from beacon.store import history
 from beacon.store.database import open_database
 from beacon.store.history import Pace
@@ -58,8 +59,8 @@ async def _look(
     spec: JobSpec, source: str, fleet_option: str | None, database_option: str | None
 ) -> tuple[Fleet, Paces]:
     """The fleet, which must serve the spec, and how long its providers took before."""
-    async with opened_fleet(fleet_option) as file:
-        fleet = file.fleet
+    chosen = find_fleet(fleet_option, os.environ)
+    fleet = unstarted_fleet() if chosen == LAB else read_fleet(Path(chosen)).fleet
     check_against_fleet(spec, fleet, source)
     url = database_url(database_option)
     place = database_file(url)
@@ -100,11 +101,9 @@ def _time_assumptions(spec: JobSpec, fleet: Fleet, planned: Estimate, paces: Pac
     if answers:
         said.append(f"time: an answer takes as long as the {answers:,} earlier ones of these providers did on average")
     if planned.seconds is None:
-        cells = [
-            f"{p.name}, {m}" for p in fleet.providers for m in p.models if _is_missing(spec, p.region, p.name, m, paces)
-        ]
-        more = f" and {len(cells) - 3} more" if len(cells) > 3 else ""
-        said.append(f"time: no earlier answers in the database of {'; '.join(cells[:3])}{more}")
+        missing = _without_pace(spec, fleet, paces)
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        said.append(f"time: the database has no earlier answers of {', '.join(missing[:3])}{more}")
     if planned.cold_start_s:
         said.append(f"time: a provider that has to start takes up to {span(planned.cold_start_s)} more")
     deadline = spec.limits.job_deadline
@@ -147,10 +146,12 @@ def _print_plan(spec: JobSpec, planned: Estimate, assumptions: list[str]) -> Non
     out.print(f"{_matrix(spec)}; {_count(planned.shards, 'shard')} of at most {SHARD_SIZE}; seed {spec.seed}\n")
     out.print(_table(planned.cells))
     out.print(f"\nTime: {_time(planned)}")
-    out.print(f"Cost: {'unknown' if planned.cost_usd is None else f'at most {_dollars(planned.cost_usd)}'}")
-    out.print("\nAssumed", style="bold")
+    out.print(f"Cost: {'unknown' if planned.cost_usd is None else f'at most {dollars(planned.cost_usd)}'}")
+    out.print(Text("\nAssumed", style="bold"))
+    listed = Table.grid(padding=(0, 1, 0, 0))
     for assumption in assumptions:
-        out.print(Text(f"  {visible(assumption)}"))
+        listed.add_row(" -", Text(visible(assumption)))
+    out.print(listed)
 
 
 def _matrix(spec: JobSpec) -> str:
@@ -187,11 +188,7 @@ def _table(cells: tuple[CellEstimate, ...]) -> Table:
             if cell.answer_s < 10
             else span(cell.answer_s)
         )
-        cost = UNKNOWN if cell.cost_usd is None else _dollars(cell.cost_usd)
+        cost = UNKNOWN if cell.cost_usd is None else dollars(cell.cost_usd)
         names = ", ".join(cell.providers)
         table.add_row(cell.region, visible(cell.model), names, f"{cell.executions:,}", str(cell.at_once), answer, cost)
     return table
-
-
-def _dollars(amount: float) -> str:
-    return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.4f}"

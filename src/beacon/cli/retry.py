@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from beacon.cli.cancel import somebody_drives
-from beacon.cli.embedded import Interruption, embedded
+from beacon.cli.embedded import Interruption, embedded, embedded_without_fleet
 from beacon.cli.following import Telling, drive_and_tell
 from beacon.cli.reading import with_database
 from beacon.cli.settings import DatabaseOption, FleetOption, JobArgument
@@ -33,6 +33,9 @@ def retry(
     kind: Annotated[
         tuple[str, ...], Parameter(negative="", help="Only failures of this kind; may be given several times.")
     ] = (),
+    finalize: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Only make the report of a job that has failed without.")
+    ] = False,
     fleet: FleetOption = None,
     database: DatabaseOption = None,
 ) -> int:
@@ -46,6 +49,7 @@ def retry(
     ```
     beacon retry k3v9 --fleet fleet.yaml
     beacon retry k3v9 --kind rate_limited --kind deadline_expired
+    beacon retry k3v9 --finalize
     ```
     """
     for name in kind:
@@ -54,6 +58,10 @@ def retry(
     telling = Telling(False, time.monotonic(), fleet, database)
     chosen = Filter(kinds=kind)
     job_id, driven = with_database(database, lambda opened: _whose(opened, job))
+    if finalize:
+        if kind or executions:
+            raise InputError("--finalize tries no execution again", todo="leave out the kinds and executions, or it")
+        return asyncio.run(_finalize_here(job_id, telling))
     if not driven:
         return asyncio.run(_retry_here(job_id, chosen, executions, telling))
     with_database(database, lambda opened: _reopen(opened, job_id, chosen, executions))
@@ -83,4 +91,12 @@ async def _retry_here(job_id: str, chosen: Filter, executions: tuple[str, ...], 
         spec = await house.database.read(jobs.spec_of, job_id)
         check_against_fleet(spec, house.fleet, f"job {job_id}")
         await _reopen(house.database, job_id, chosen, executions)
+        return await drive_and_tell(house, interruption, job_id, telling)
+
+
+async def _finalize_here(job_id: str, telling: Telling) -> ExitCode:
+    async with embedded_without_fleet(telling.database) as house:
+        interruption = Interruption(house.runner)
+        await house.database.write(interventions.finalize_again, job_id, SystemClock().wall())
+        say(f"job {job_id}: its report is made again")
         return await drive_and_tell(house, interruption, job_id, telling)

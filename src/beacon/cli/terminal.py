@@ -33,6 +33,11 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=width)
 
 
+def dollars(amount: float) -> str:
+    """Small amounts with more places, so that what is spent does not read as nothing."""
+    return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.2g}"
+
+
 def say(text: str) -> None:
     """What goes on, for a person, on stderr."""
     print(visible(text, keep_lines=True), file=sys.stderr, flush=True)
