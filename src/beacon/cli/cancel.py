@@ -3,49 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 
-from beacon.cli.embedded import Interruption, embedded
-from beacon.cli.settings import DatabaseOption, FleetOption, database_url
+from beacon.cli.embedded import Interruption, embedded_without_fleet
+from beacon.cli.reading import with_database
+from beacon.cli.settings import DatabaseOption, JobArgument
+from beacon.cli.terminal import say
 from beacon.domain.clock import SystemClock
 from beacon.domain.failure import FailureKind
 from beacon.errors import ConflictError, ExitCode
 from beacon.runner.owner import is_dead
 from beacon.store import interventions, jobs, leases
-from beacon.store.database import Database, open_database
+from beacon.store.database import Database
 
 
-def cancel(job: str, *, fleet: FleetOption = None, database: DatabaseOption = None) -> int:
+def cancel(job: JobArgument, /, *, database: DatabaseOption = None) -> int:
     """Cancel a job: nothing more is sent, what had finished is kept, the job closes as `cancelled`.
 
+    Where a process runs the job, that process closes it; else this one does, without asking any provider.
+
     Example: `beacon cancel k3v9`
-
-    Parameters
-    ----------
-    job
-        The job's id, or as much of its beginning as is unique.
     """
-    return asyncio.run(_cancel(job, fleet, database))
+    job_id, driven = with_database(database, lambda opened: _ask_to_stop(opened, job))
+    if driven:
+        say("Its runner ends it; what had finished is kept.")
+        return ExitCode.DONE
+    return asyncio.run(_close_it_here(job_id, database))
 
 
-async def _cancel(prefix: str, fleet: str | None, database: str | None) -> ExitCode:
-    opened = await open_database(database_url(database))
-    try:
-        job_id = await opened.read(jobs.resolve_id, prefix)
-        asked = await opened.write(
-            interventions.request_stop, job_id, FailureKind.CANCELLED.value, SystemClock().wall()
-        )
-        job = await opened.read(jobs.get, job_id)
-        if not asked and job.stop_kind is None:
-            raise ConflictError(f"job {job_id} is {job.status.value} and cannot be cancelled")
-        print(f"job {job_id}: cancelling", file=sys.stderr)
-        driven = await somebody_drives(opened, job_id)
-    finally:
-        await opened.close()
-    if not driven:
-        await close_it_here(job_id, fleet, database)
-    print(f"job {job_id}: cancelled" if not driven else f"job {job_id}: its runner closes it", file=sys.stderr)
-    return ExitCode.DONE
+async def _ask_to_stop(database: Database, prefix: str) -> tuple[str, bool]:
+    """The job's id, and whether a living runner drives it."""
+    job_id = await database.read(jobs.resolve_id, prefix)
+    asked = await database.write(interventions.request_stop, job_id, FailureKind.CANCELLED.value, SystemClock().wall())
+    job = await database.read(jobs.get, job_id)
+    if not asked and (job.over or job.stop_kind is None):
+        todo = f"`beacon show {job_id}` shows what came of it" if job.over else "its results are being finalized"
+        raise ConflictError(f"job {job_id} is {job.status.value} and cannot be cancelled any more", todo=todo)
+    say(f"job {job_id}: cancelling")
+    return job_id, await somebody_drives(database, job_id)
 
 
 async def somebody_drives(database: Database, job_id: str) -> bool:
@@ -53,8 +47,13 @@ async def somebody_drives(database: Database, job_id: str) -> bool:
     return any(not is_dead(owner) for owner in await database.read(leases.owners_of, job_id))
 
 
-async def close_it_here(job_id: str, fleet: str | None, database: str | None) -> None:
-    """Brings a job that nobody drives to its end."""
-    async with embedded(database, fleet) as house:
-        Interruption(house.runner)
+async def _close_it_here(job_id: str, database: str | None) -> ExitCode:
+    """Brings a job that nobody drives, and that may send nothing more, to its end."""
+    async with embedded_without_fleet(database) as house:
+        interruption = Interruption(house.runner)
         await house.runner.drive(job_id)
+        job = await house.database.read(jobs.get, job_id)
+    if interruption.asked and not job.over:
+        return ExitCode.INTERRUPTED
+    say(f"job {job_id}: {job.status.value}, {job.counts['completed']} of {job.total} executions kept")
+    return ExitCode.DONE

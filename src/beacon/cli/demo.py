@@ -12,10 +12,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from beacon.cli.document import exit_code_of
 from beacon.cli.embedded import Embedded, Interruption, embedded
 from beacon.cli.findings import print_findings
 from beacon.cli.progress import show_progress
-from beacon.cli.run import exit_code_of
 from beacon.cli.serve import DEFAULT_PORT
 from beacon.cli.serving import PortalServer, address, listen
 from beacon.cli.show import newest_report

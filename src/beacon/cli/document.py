@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from beacon.domain.states import TERMINAL
+from beacon.domain.states import TERMINAL, JobStatus, Verdict
+from beacon.errors import ExitCode
 from beacon.store.jobs import Job
 
 _MOMENTS = ("created_at", "started_at", "finalizing_at", "completed_at")
@@ -35,6 +36,12 @@ def run_document(job: Job, report: dict[str, Any] | None, wall_s: float | None) 
     """What `run --json` and `show --json` print. `wall_s` are the seconds that the job was waited for, or took."""
     wall = None if wall_s is None else round(wall_s, 3)
     return {**job_document(job), "wall_s": wall, "findings": report["findings"] if report else []}
+
+
+def exit_code_of(job: Job) -> ExitCode:
+    """0 exactly for a completed job that met its criteria."""
+    succeeded = job.status is JobStatus.COMPLETED and job.verdict is Verdict.MET
+    return ExitCode.DONE if succeeded else ExitCode.JOB_UNSUCCESSFUL
 
 
 def _rounded(milliseconds: float | None) -> float | None:

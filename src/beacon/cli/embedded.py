@@ -33,24 +33,54 @@ class Embedded:
 
 
 @asynccontextmanager
-async def embedded(database_option: str | None, fleet_option: str | None) -> AsyncIterator[Embedded]:
-    """Opens everything; the lab runs for as long as it is open where the fleet is `lab`.
+async def opened_fleet(option: str | None) -> AsyncIterator[FleetFile]:
+    """The fleet that is meant; the lab runs for as long as it is open where that is `lab`.
 
-    Raises InputError, DocumentError, DatabaseError.
+    Raises InputError, DocumentError.
     """
-    chosen = find_fleet(fleet_option, os.environ)
+    chosen = find_fleet(option, os.environ)
+    if chosen != LAB:
+        yield read_fleet(Path(chosen))
+        return
+    async with start_lab() as lab:
+        yield FleetFile(lab.fleet, Path.cwd())
+
+
+@asynccontextmanager
+async def embedded(database_option: str | None, fleet_option: str | None) -> AsyncIterator[Embedded]:
+    """Opens everything. Raises InputError, DocumentError, DatabaseError."""
+    # A fleet that is missing is said before anything is made.
+    find_fleet(fleet_option, os.environ)
     async with AsyncExitStack() as stack:
         database = await open_database(database_url(database_option))
         stack.push_async_callback(database.close)
-        if chosen == LAB:
-            lab = await stack.enter_async_context(start_lab())
-            file = FleetFile(lab.fleet, Path.cwd())
-        else:
-            file = read_fleet(Path(chosen))
-        clock = SystemClock()
-        router = await stack.enter_async_context(Router(file.fleet, base=file.base, environ=os.environ, clock=clock))
-        analyst = await stack.enter_async_context(Analyst())
-        runner = await stack.enter_async_context(Runner(database, router, clock, analyst=analyst))
+        file = await stack.enter_async_context(opened_fleet(fleet_option))
+        yield await stack.enter_async_context(_house(database, file))
+
+
+@asynccontextmanager
+async def embedded_without_fleet(database_option: str | None) -> AsyncIterator[Embedded]:
+    """For a job that asks nobody any more: one that was stopped, or of which only the report is missing.
+
+    Raises DatabaseError.
+    """
+    database = await open_database(database_url(database_option))
+    try:
+        # No file can be a fleet without providers; whatever tried to send something would be refused by name.
+        async with _house(database, FleetFile(Fleet.model_construct(providers=()), Path.cwd())) as house:
+            yield house
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def _house(database: Database, file: FleetFile) -> AsyncIterator[Embedded]:
+    clock = SystemClock()
+    async with (
+        Router(file.fleet, base=file.base, environ=os.environ, clock=clock) as router,
+        Analyst() as analyst,
+        Runner(database, router, clock, analyst=analyst) as runner,
+    ):
         yield Embedded(database, file.fleet, router, runner)
 
 

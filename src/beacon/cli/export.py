@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TextIO
 from cyclopts import Parameter
 
 from beacon.cli.reading import with_database
-from beacon.cli.settings import DatabaseOption
+from beacon.cli.settings import DatabaseOption, JobArgument
 from beacon.errors import UnavailableError
 from beacon.store import executions, jobs
 from beacon.store.database import Database
@@ -30,7 +30,8 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def export(
-    job: str,
+    job: JobArgument,
+    /,
     *,
     to: Annotated[Literal["csv", "jsonl"], Parameter(name="--format", help="csv or jsonl.")] = "jsonl",
     output: Annotated[Path | None, Parameter(help="A file, written whole or not at all; default stdout.")] = None,
@@ -39,11 +40,6 @@ def export(
     """Write a job's executions, one row each.
 
     Example: `beacon export k3v9 --format csv --output answers.csv`
-
-    Parameters
-    ----------
-    job
-        The job's id, or as much of its beginning as is unique.
     """
     with _sink(output) as sink:
         with_database(database, lambda opened: _export(opened, job, to, sink))

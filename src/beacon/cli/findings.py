@@ -6,10 +6,10 @@ from collections import Counter
 from typing import Any
 
 from rich.console import Console
-from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
-from beacon.cli.terminal import visible
+from beacon.cli.terminal import console, dollars, visible
 from beacon.domain.states import JobStatus
 from beacon.store.jobs import Job
 
@@ -25,24 +25,26 @@ SHOWN = 9
 
 
 def print_findings(job: Job, report: dict[str, Any] | None) -> None:
-    console = Console(highlight=False)
-    console.print(_outcome(job))
-    console.print(_times(job), style="dim")
+    out = console()
+    out.print(_outcome(job))
+    out.print(_times(job), style="dim")
     if report is None:
         reason = visible(job.error or "the job has no report yet", keep_lines=True)
-        console.print(Text(reason, style="red" if job.status is JobStatus.FAILED else ""))
+        out.print(Text(reason, style="red" if job.status is JobStatus.FAILED else ""))
+        if job.status is JobStatus.FAILED:
+            out.print(f"Every answer is kept. To make the report after all: beacon retry {job.id} --finalize")
         return
     for notice in report.get("notices", []):
-        console.print(Text(f"Note: {visible(notice)}", style="yellow"))
+        out.print(Text(f"Note: {visible(notice)}", style="yellow"))
     by_call = calls(report)
     for factor in FACTORS:
         found = [finding for finding in by_call["difference"] if finding["factor"] == factor]
         if found or factor == FACTORS[0]:
-            _print_findings(console, found[:SHOWN], f"differences between {factor}s", len(found))
+            _print_findings(out, found[:SHOWN], f"differences between {factor}s", len(found))
     more = sum(max(0, n - SHOWN) for n in Counter(f["factor"] for f in by_call["difference"]).values())
     undecided, negligible = len(by_call["undecided"]), len(by_call["negligible"])
     further = f"{more} further differences, " if more > 0 else ""
-    console.print(
+    out.print(
         f"\nNot listed: {further}{undecided} comparisons undecided, {negligible} negligible. "
         f"All of them: beacon report {job.id}"
     )
@@ -50,18 +52,18 @@ def print_findings(job: Job, report: dict[str, Any] | None) -> None:
 
 def print_report(job: Job, report: dict[str, Any]) -> None:
     """Everything that was compared."""
-    console = Console(highlight=False)
-    console.print(_outcome(job))
+    out = console()
+    out.print(_outcome(job))
     for notice in report.get("notices", []):
-        console.print(Text(f"Note: {visible(notice)}", style="yellow"))
+        out.print(Text(f"Note: {visible(notice)}", style="yellow"))
     for call, found in calls(report).items():
-        _print_findings(console, found, HEADINGS[call])
+        _print_findings(out, found, HEADINGS[call])
     not_tested = report.get("not_tested", [])
     if not_tested:
-        console.print(Text(f"\n{len(not_tested)} comparisons could not be tested:", style="bold"))
+        out.print(Text(f"\n{len(not_tested)} comparisons could not be tested:", style="bold"))
     for reason, count in Counter(visible(item["reason"]) for item in not_tested).most_common():
-        console.print(f"  {count} × {reason}")
-    console.print(f"\nMethod {report['method']}.", style="dim")
+        out.print(f"  {count} × {reason}")
+    out.print(f"\nMethod {report['method']}.", style="dim")
 
 
 def calls(report: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
@@ -89,16 +91,21 @@ def _outcome(job: Job) -> Text:
 def _times(job: Job) -> str:
     gap = "unknown" if job.barrier_gap_ms is None else f"{job.barrier_gap_ms:.0f} ms"
     finalizing = "unknown" if job.finalizing_ms is None else f"{job.finalizing_ms:.0f} ms"
-    cost = f"at least ${job.cost_usd:.4f}" if job.cost_unknown and job.cost_usd else f"${job.cost_usd:.4f}"
+    cost = f"at least {dollars(job.cost_usd)}" if job.cost_unknown and job.cost_usd else dollars(job.cost_usd)
     cost = "unknown" if job.cost_unknown and not job.cost_usd else cost
     return f"barrier gap {gap}, finalizing {finalizing}, cost {cost}"
 
 
-def _print_findings(console: Console, found: list[dict[str, Any]], heading: str, count: int | None = None) -> None:
+def _print_findings(out: Console, found: list[dict[str, Any]], heading: str, count: int | None = None) -> None:
     """The given findings, of `count` in all, with their caveats."""
     number_of = len(found) if count is None else count
-    console.print(Text(f"\n{number_of or 'No'} {heading}{':' if found else '.'}", style="bold"))
+    out.print(Text(f"\n{number_of or 'No'} {heading}{':' if found else '.'}", style="bold"))
+    numbered = Table.grid(padding=(0, 1, 0, 0))
+    numbered.add_column(justify="right", min_width=4)
+    numbered.add_column()
     for number, finding in enumerate(found, start=1):
-        console.print(Text(f"{number:>3}. {visible(finding['sentence'])}"))
+        numbered.add_row(f"{number}.", Text(visible(finding["sentence"])))
         for caveat in finding["caveats"]:
-            console.print(Padding(Text(visible(caveat), style="yellow"), (0, 0, 0, 5)))
+            numbered.add_row("", Text(visible(caveat), style="yellow"))
+    if found:
+        out.print(numbered)

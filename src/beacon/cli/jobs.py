@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
-from cyclopts import Parameter
-from rich.console import Console
+from cyclopts import Parameter, validators
 from rich.table import Table
 from rich.text import Text
 
 from beacon.cli.document import job_document
 from beacon.cli.reading import with_database
 from beacon.cli.settings import DatabaseOption, JsonOption
-from beacon.cli.terminal import visible
+from beacon.cli.terminal import console, say, visible
+from beacon.errors import NotFoundError
 from beacon.store import jobs as job_queries
 from beacon.store.database import Database
 from beacon.store.jobs import Job
 
+StatusName = Literal["queued", "running", "finalizing", "completed", "failed", "cancelled"]
+MOST = 10_000
+
 
 def jobs(
     *,
-    limit: Annotated[int, Parameter(help="How many at most.")] = 20,
-    status: Annotated[str | None, Parameter(help="Only jobs of this status.")] = None,
+    limit: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=MOST), help="How many at most.")] = 20,
+    status: Annotated[StatusName | None, Parameter(help="Only jobs of this status.")] = None,
     database: DatabaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -35,13 +38,18 @@ def jobs(
     async def read(opened: Database) -> list[Job]:
         return await opened.read(job_queries.list_page, limit=limit, statuses=(status,) if status else ())
 
-    found = with_database(database, read)
+    try:
+        found = with_database(database, read)
+    except NotFoundError as missing:
+        # No database yet means no jobs yet; where it would be is said, for a mistyped address.
+        found = []
+        say(missing.what)
     if as_json:
         print(json.dumps([job_document(job) for job in found], ensure_ascii=False))
     elif found:
-        Console().print(_table(found))
+        console().print(_table(found))
     else:
-        print("No jobs yet. Start one: beacon run examples/quickstart.yaml --fleet lab")
+        print("No such jobs." if status else "No jobs yet. Start one: beacon run examples/quickstart.yaml --fleet lab")
 
 
 def _table(found: list[Job]) -> Table:
@@ -51,7 +59,7 @@ def _table(found: list[Job]) -> Table:
     table.add_column("done", justify="right", no_wrap=True)
     table.add_column("name", overflow="ellipsis", no_wrap=True)
     for job in found:
-        created = datetime.fromtimestamp(job.created_at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        created = datetime.fromtimestamp(job.created_at, UTC).strftime("%Y-%m-%d %H:%M")
         marks = " (simulated)" * job.simulated + " (replayed)" * job.replayed
         called = Text(visible(job.name)).append(marks, style="magenta")
         verdict = job.verdict.value if job.verdict else ""

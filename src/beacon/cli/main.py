@@ -4,45 +4,78 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Group, UnknownCommandError
 
 from beacon import __version__
 from beacon.cli.terminal import complain
+from beacon.domain.names import suggest
 from beacon.errors import BeaconError, ExitCode
+
+JOBS = Group("Run jobs", sort_key=1)
+RESULTS = Group("Read results", sort_key=2)
+PROCESSES = Group("Run Beacon", sort_key=3)
+OTHER = Group("Options", sort_key=4)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What the overview says of a command; the command's own docstring says the rest."""
+
+    group: Group
+    says: str
+
+    def place(self, name: str) -> str:
+        return f"beacon.cli.{name}:{name}"
+
+
+COMMANDS = {
+    "demo": Command(JOBS, "See it at work: simulated providers in three regions, a job, its findings, the portal."),
+    "plan": Command(JOBS, "What a job would ask, take and cost, before anything is sent."),
+    "run": Command(JOBS, "Run a job to its findings, or go on with one that was interrupted."),
+    "watch": Command(JOBS, "Follow a job that another process runs."),
+    "cancel": Command(JOBS, "Stop a job; what had finished is kept."),
+    "retry": Command(JOBS, "Try again what failed in a job."),
+    "jobs": Command(RESULTS, "List jobs, newest first."),
+    "show": Command(RESULTS, "One job: status, counts, failures, findings."),
+    "report": Command(RESULTS, "Everything that was compared in a job."),
+    "export": Command(RESULTS, "A job's executions as CSV or JSON lines."),
+    "classify": Command(RESULTS, "Label any file of answers: refused, evasive, substantive, …"),
+    "serve": Command(PROCESSES, "The portal, the API and a runner in one process."),
+    "lab": Command(PROCESSES, "Simulated providers in the foreground."),
+}
+"""In the order in which they are shown."""
 
 app = App(
     name="beacon",
-    help="Measures whether language models give people in different places different answers.",
+    help=(
+        "Measures whether language models give people in different places different answers.\n\n"
+        "Begin with `beacon demo --once`. `beacon COMMAND --help` explains a command."
+    ),
     version=__version__,
     result_action="return_value",
+    group_commands=OTHER,
 )
-
-COMMANDS = {
-    "demo": "beacon.cli.demo:demo",
-    "run": "beacon.cli.run:run",
-    "plan": "beacon.cli.plan:plan",
-    "serve": "beacon.cli.serve:serve",
-    "lab": "beacon.cli.lab:lab",
-    "jobs": "beacon.cli.jobs:jobs",
-    "show": "beacon.cli.show:show",
-    "watch": "beacon.cli.watch:watch",
-    "cancel": "beacon.cli.cancel:cancel",
-    "retry": "beacon.cli.retry:retry",
-    "report": "beacon.cli.report:report",
-    "export": "beacon.cli.export:export",
-    "classify": "beacon.cli.classify:classify",
-}
-for _name, _place in COMMANDS.items():
-    app.command(_place, name=_name)
+for _number, (_name, _command) in enumerate(COMMANDS.items()):
+    app.command(_command.place(_name), name=_name, help=_command.says, group=_command.group, sort_key=_number)
 
 
 def main() -> None:
     """The console entry: every error that is expected ends in a sentence and an exit code of the contract."""
     try:
         code = app(exit_on_error=False, print_error=False)
+        sys.stdout.flush()
+    except UnknownCommandError as error:
+        # The error's own text would import every command to find the nearest one.
+        name = (error.unused_tokens or [""])[0]
+        complain(f"there is no command {name!r}\n  to do: {suggest(name, COMMANDS)}; `beacon --help` explains them")
+        code = ExitCode.BAD_INPUT
     except CycloptsError as error:
-        complain(f"{error}\n  to do: `beacon {' '.join(sys.argv[1:2])} --help` shows how it is used")
+        named = " ".join(token for token in sys.argv[1:2] if token in COMMANDS)
+        complain(
+            f"{_sentence(error)}\n  to do: `{' '.join(filter(None, ('beacon', named, '--help')))}` shows the usage"
+        )
         code = ExitCode.BAD_INPUT
     except BeaconError as error:
         complain(error.explain())
@@ -54,6 +87,12 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = ExitCode.DONE
     sys.exit(int(code or ExitCode.DONE))
+
+
+def _sentence(error: CycloptsError) -> str:
+    """Its words in the way of Beacon's own errors: a sentence without its full stop."""
+    text = str(error).strip().removesuffix(".")
+    return f"{text[:1].lower()}{text[1:]}"
 
 
 if __name__ == "__main__":

@@ -8,13 +8,13 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from beacon.cli.terminal import visible
+from beacon.cli.terminal import console, visible
 from beacon.domain.states import UNSUCCESSFUL, JobStatus
 from beacon.router.lane import ProviderSnapshot
 from beacon.store import executions, jobs
@@ -25,6 +25,7 @@ from beacon.store.jobs import Job
 LIVE_S = 0.25
 PLAIN_S = 5.0
 SHOWN_STATUSES = ("completed", "failed", "timed_out", "cancelled", "retrying", "running")
+BAR = 10
 STEPS = {"classifying": "classifying the last answers", "analysing": "analysing", "sealing": "sealing"}
 
 
@@ -44,9 +45,9 @@ async def show_progress(
     driving: asyncio.Task[None],
 ) -> None:
     """Returns when `driving` has ended. A table that renews itself on a terminal, else a line now and then."""
-    console = Console(stderr=True)
-    if console.is_terminal:
-        with Live(console=console, auto_refresh=False, transient=False) as live:
+    out = console(stderr=True)
+    if out.is_terminal:
+        with Live(console=out, auto_refresh=False, transient=False) as live:
             while True:
                 over = driving.done()
                 moment = await read_moment(database, job_id)
@@ -60,7 +61,7 @@ async def show_progress(
             over = driving.done()
             line = _line(await read_moment(database, job_id))
             if line != said:
-                console.print(line, soft_wrap=True)
+                out.print(line, soft_wrap=True)
                 said = line
             if over:
                 return
@@ -105,10 +106,10 @@ def _time_left(job: Job) -> str:
     if job.started_at is None or job.done < max(3, job.total / 20) or job.done == job.total:
         return ""
     left = (time.time() - job.started_at) / job.done * (job.total - job.done)
-    return f", about {_span(left)} left"
+    return f", about {span(left)} left"
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
@@ -117,15 +118,17 @@ def _span(seconds: float) -> str:
 def _matrix(moment: Moment) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("region")
-    table.add_column("model")
-    table.add_column("", width=20)
-    for name in ("recorded", *SHOWN_STATUSES):
-        table.add_column(name.replace("_", " "), justify="right")
+    table.add_column("model", overflow="ellipsis", no_wrap=True)
+    table.add_column("", width=BAR)
+    # Statuses that no execution has would crowd out the others on a narrow terminal.
+    statuses = [s for s in SHOWN_STATUSES if s == "completed" or any(t.counts.get(s) for t in moment.tallies)]
+    for name in ("done", *statuses):
+        table.add_column(name.replace("_", " "), justify="right", no_wrap=True)
     for tally in sorted(moment.tallies, key=lambda t: (t.region, t.model)):
-        counts = [tally.counts.get(status, 0) for status in SHOWN_STATUSES]
-        bar = ProgressBar(total=tally.total, completed=tally.done, width=20)
-        recorded = f"{tally.done}/{tally.total}"
-        table.add_row(tally.region, visible(tally.model), bar, recorded, *(str(n) if n else "" for n in counts))
+        counts = [tally.counts.get(status, 0) for status in statuses]
+        bar = ProgressBar(total=tally.total, completed=tally.done, width=BAR)
+        done = f"{tally.done}/{tally.total}"
+        table.add_row(tally.region, visible(tally.model), bar, done, *(str(n) if n else "" for n in counts))
     return table
 
 

@@ -9,14 +9,15 @@ from cyclopts import Parameter
 
 from beacon.cli.findings import print_report
 from beacon.cli.reading import with_database
-from beacon.cli.settings import DatabaseOption, JsonOption
+from beacon.cli.settings import DatabaseOption, JobArgument, JsonOption
 from beacon.store import jobs, reports
 from beacon.store.database import Database
 from beacon.store.jobs import Job
 
 
 def report(
-    job: str,
+    job: JobArgument,
+    /,
     *,
     version: Annotated[int | None, Parameter(help="An earlier version of the report; default the newest.")] = None,
     database: DatabaseOption = None,
@@ -25,11 +26,6 @@ def report(
     """Print a job's report: what differs, what does not, what could not be tested, and how it was done.
 
     Example: `beacon report k3v9`
-
-    Parameters
-    ----------
-    job
-        The job's id, or as much of its beginning as is unique.
     """
 
     async def read(database: Database) -> tuple[Job, dict[str, Any]]:

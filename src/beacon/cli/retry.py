@@ -3,73 +3,100 @@
 from __future__ import annotations
 
 import asyncio
-import sys
+import time
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from beacon.cli.cancel import somebody_drives
-from beacon.cli.embedded import Interruption, embedded
-from beacon.cli.findings import print_findings
-from beacon.cli.progress import show_progress
-from beacon.cli.run import exit_code_of
-from beacon.cli.settings import DatabaseOption, FleetOption
-from beacon.cli.show import newest_report
+from beacon.cli.embedded import Interruption, embedded, embedded_without_fleet
+from beacon.cli.following import Telling, drive_and_tell
+from beacon.cli.reading import with_database
+from beacon.cli.settings import DatabaseOption, FleetOption, JobArgument
+from beacon.cli.terminal import say
 from beacon.domain.clock import SystemClock
 from beacon.domain.failure import FailureKind
 from beacon.domain.names import suggest
-from beacon.errors import ExitCode, InputError
+from beacon.domain.spec import check_against_fleet
+from beacon.errors import ConflictError, ExitCode, InputError
 from beacon.store import interventions, jobs
+from beacon.store.database import Database
 from beacon.store.executions import Filter
 
 KINDS = [kind.value for kind in FailureKind]
 
 
 def retry(
-    job: str,
-    *executions: str,
-    kind: Annotated[tuple[str, ...], Parameter(help="Only failures of this kind; may be given several times.")] = (),
+    job: JobArgument,
+    /,
+    *executions: Annotated[str, Parameter(help="Ids of executions; default all that did not complete.")],
+    kind: Annotated[
+        tuple[str, ...], Parameter(negative="", help="Only failures of this kind; may be given several times.")
+    ] = (),
+    finalize: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Only make the report of a job that has failed without.")
+    ] = False,
     fleet: FleetOption = None,
     database: DatabaseOption = None,
 ) -> int:
-    """Retry what failed in a job: everything, one kind, or the executions named.
+    """Retry what failed, timed out or was cancelled in a job: everything, one kind, or the executions named.
 
-    Example: `beacon retry k3v9 --kind rate_limited`
+    Where a process runs the job, that process does it; else this one, which then needs the fleet. What completed is
+    never asked again.
 
-    Parameters
-    ----------
-    job
-        The job's id, or as much of its beginning as is unique.
-    executions
-        Ids of executions; default all that failed, timed out or were cancelled.
+    Examples:
+
+    ```
+    beacon retry k3v9 --fleet fleet.yaml
+    beacon retry k3v9 --kind rate_limited --kind deadline_expired
+    beacon retry k3v9 --finalize
+    ```
     """
     for name in kind:
         if name not in KINDS:
             raise InputError(f"unknown kind of failure {name!r}", where="--kind", todo=suggest(name, KINDS))
-    return asyncio.run(_retry(job, executions, kind, fleet, database))
+    telling = Telling(False, time.monotonic(), fleet, database)
+    chosen = Filter(kinds=kind)
+    job_id, driven = with_database(database, lambda opened: _whose(opened, job))
+    if finalize:
+        if kind or executions:
+            raise InputError("--finalize tries no execution again", todo="leave out the kinds and executions, or it")
+        return asyncio.run(_finalize_here(job_id, telling))
+    if not driven:
+        return asyncio.run(_retry_here(job_id, chosen, executions, telling))
+    with_database(database, lambda opened: _reopen(opened, job_id, chosen, executions))
+    say("Its runner takes them up.")
+    return ExitCode.DONE
 
 
-async def _retry(
-    prefix: str, executions: tuple[str, ...], kinds: tuple[str, ...], fleet: str | None, database: str | None
-) -> ExitCode:
-    async with embedded(database, fleet) as house:
-        job_id = await house.database.read(jobs.resolve_id, prefix)
-        driven = await somebody_drives(house.database, job_id)
-        now = SystemClock().wall()
-        chosen = Filter(kinds=kinds)
-        reopened = await house.database.write(interventions.reopen, job_id, chosen, now, executions)
-        if reopened.count == 0:
-            raise InputError("nothing to retry: no execution that failed fits", where=job_id)
-        print(f"job {job_id}: {reopened.count} executions are tried again", file=sys.stderr)
-        if driven:
-            return ExitCode.DONE
+async def _whose(database: Database, prefix: str) -> tuple[str, bool]:
+    """The job's id, and whether a living runner drives it."""
+    job_id = await database.read(jobs.resolve_id, prefix)
+    return job_id, await somebody_drives(database, job_id)
+
+
+async def _reopen(database: Database, job_id: str, chosen: Filter, executions: tuple[str, ...]) -> None:
+    """Raises ConflictError where there is nothing to retry, and while the job is finalizing."""
+    now = SystemClock().wall()
+    reopened = await database.write(interventions.reopen, job_id, chosen, now, executions)
+    if reopened.count == 0:
+        what = "no execution of the job that did not complete fits" if chosen.kinds or executions else "all completed"
+        raise ConflictError(f"nothing to retry: {what}", where=f"job {job_id}", todo=f"see: beacon show {job_id}")
+    say(f"job {job_id}: {reopened.count} executions are tried again")
+
+
+async def _retry_here(job_id: str, chosen: Filter, executions: tuple[str, ...], telling: Telling) -> ExitCode:
+    async with embedded(telling.database, telling.fleet) as house:
         interruption = Interruption(house.runner)
-        driving = asyncio.create_task(house.runner.drive(job_id))
-        await show_progress(house.database, house.router.snapshot, job_id, driving)
-        await driving
-        job = await house.database.read(jobs.get, job_id)
-        report = await newest_report(house.database, job_id)
-    if interruption.asked and not job.over:
-        return ExitCode.INTERRUPTED
-    print_findings(job, report)
-    return exit_code_of(job)
+        spec = await house.database.read(jobs.spec_of, job_id)
+        check_against_fleet(spec, house.fleet, f"job {job_id}")
+        await _reopen(house.database, job_id, chosen, executions)
+        return await drive_and_tell(house, interruption, job_id, telling)
+
+
+async def _finalize_here(job_id: str, telling: Telling) -> ExitCode:
+    async with embedded_without_fleet(telling.database) as house:
+        interruption = Interruption(house.runner)
+        await house.database.write(interventions.finalize_again, job_id, SystemClock().wall())
+        say(f"job {job_id}: its report is made again")
+        return await drive_and_tell(house, interruption, job_id, telling)

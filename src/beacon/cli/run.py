@@ -3,45 +3,53 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import shlex
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from beacon.cli.document import run_document
 from beacon.cli.embedded import Embedded, Interruption, embedded
-from beacon.cli.findings import print_findings
-from beacon.cli.progress import show_progress
+from beacon.cli.following import Telling, drive_and_tell, tell
+from beacon.cli.reading import with_database
+from beacon.cli.remote import run_remotely
 from beacon.cli.settings import DatabaseOption, FleetOption, JsonOption
-from beacon.cli.show import newest_report
+from beacon.cli.show import read_job
+from beacon.cli.terminal import say
 from beacon.domain.clock import SystemClock
-from beacon.domain.spec import check_against_fleet
-from beacon.domain.states import JobStatus, Verdict
-from beacon.errors import ExitCode, InputError, UnavailableError
+from beacon.domain.spec import JobSpec, check_against_fleet
+from beacon.errors import ExitCode, InputError
 from beacon.runner.admission import submit
 from beacon.runner.inputs import read_spec
 from beacon.store import jobs
-from beacon.store.jobs import Job
 
 
 def run(
     spec: Path | None = None,
+    /,
     *,
     resume: Annotated[str | None, Parameter(help="Go on with this job instead of submitting a new one.")] = None,
+    server: Annotated[
+        str | None, Parameter(help="Have a `beacon serve` at this address run it, with its fleet and its database.")
+    ] = None,
     fleet: FleetOption = None,
     database: DatabaseOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Run a job to its findings.
+    """Run a job to its findings: progress on stderr, the findings on stdout.
 
-    Example: `beacon run examples/quickstart.yaml --fleet lab`
+    Ctrl-C stops it cleanly; what was recorded is kept, and `--resume` goes on.
 
-    Exit codes: 0 the job met its criteria, 1 it did not, failed or was cancelled, 2 bad input, 3 a service or the
-    database could not be used, 130 interrupted.
+    Examples:
+
+    ```
+    beacon run examples/quickstart.yaml --fleet lab
+    beacon run --resume k3v9 --fleet fleet.yaml
+    beacon run job.yaml --server http://127.0.0.1:8080 --json
+    ```
+
+    Exit codes: 0 the job met its criteria; 1 it did not, failed or was cancelled; 2 bad input; 3 a service or the
+    database could not be used; 130 interrupted.
 
     Parameters
     ----------
@@ -50,64 +58,44 @@ def run(
     """
     if (spec is None) == (resume is None):
         raise InputError("name either a spec or a job to resume", todo="beacon run SPEC, or beacon run --resume JOB")
-    return asyncio.run(_run(spec, resume, fleet, database, as_json))
+    telling = Telling(as_json, time.monotonic(), fleet, database)
+    # Read first: a fault in the spec is said at once, with nothing started and nothing stored.
+    wanted: JobSpec | str = read_spec(spec) if spec is not None else resume or ""
+    if server is not None:
+        if fleet or database:
+            todo = "leave out --fleet and --database, or --server"
+            raise InputError("a server runs jobs with its own fleet and database", where="--server", todo=todo)
+        return asyncio.run(run_remotely(server, wanted, telling))
+    if isinstance(wanted, str):
+        return _resume(wanted, telling)
+    return asyncio.run(_run(wanted, str(spec), telling))
 
 
-async def _run(
-    spec: Path | None, resume: str | None, fleet: str | None, database: str | None, as_json: bool
-) -> ExitCode:
-    began = time.monotonic()
-    async with embedded(database, fleet) as house:
-        job_id = await _submitted(house, spec) if spec is not None else await _resumed(house, resume or "")
-        print(job_id if as_json else f"job {job_id}", file=sys.stderr, flush=True)
+def _resume(prefix: str, telling: Telling) -> ExitCode:
+    """Goes on with a job; one that is over is told of, for which no fleet is needed."""
+    moment, report = with_database(telling.database, lambda opened: read_job(opened, prefix))
+    job = moment.job
+    if not job.over:
+        return asyncio.run(_run(job.id, f"job {job.id}", telling))
+    say(job.id if telling.as_json else f"job {job.id}")
+    say("The job is over already: nothing is sent.")
+    return tell(job, report, telling)
+
+
+async def _run(wanted: JobSpec | str, source: str, telling: Telling) -> ExitCode:
+    """`wanted` is a spec to submit or the id of a job to resume."""
+    async with embedded(telling.database, telling.fleet) as house:
         interruption = Interruption(house.runner)
-        try:
-            job = await drive_with_progress(house, job_id, quiet=as_json)
-        except UnavailableError:
-            print(_how_to_resume(job_id, fleet, database), file=sys.stderr)
-            raise
-        if interruption.asked and not job.over:
-            print(_how_to_resume(job_id, fleet, database), file=sys.stderr)
-            return ExitCode.INTERRUPTED
-        report = await newest_report(house.database, job.id)
-    if as_json:
-        print(json.dumps(run_document(job, report, time.monotonic() - began), ensure_ascii=False))
-    else:
-        print_findings(job, report)
-    return exit_code_of(job)
+        job_id = await _job_of(house, wanted, source)
+        say(job_id if telling.as_json else f"job {job_id}")
+        return await drive_and_tell(house, interruption, job_id, telling)
 
 
-async def _submitted(house: Embedded, path: Path) -> str:
-    spec = read_spec(path)
-    check_against_fleet(spec, house.fleet, str(path))
-    job_id, _ = await submit(house.database, spec, house.fleet, SystemClock())
+async def _job_of(house: Embedded, wanted: JobSpec | str, source: str) -> str:
+    """The job that is to be driven; raises DocumentError where the fleet does not serve it."""
+    spec = await house.database.read(jobs.spec_of, wanted) if isinstance(wanted, str) else wanted
+    check_against_fleet(spec, house.fleet, source)
+    if isinstance(wanted, str):
+        return wanted
+    job_id, _ = await submit(house.database, wanted, house.fleet, SystemClock())
     return job_id
-
-
-async def _resumed(house: Embedded, prefix: str) -> str:
-    job_id = await house.database.read(jobs.resolve_id, prefix)
-    spec = await house.database.read(jobs.spec_of, job_id)
-    check_against_fleet(spec, house.fleet, f"job {job_id}")
-    return job_id
-
-
-async def drive_with_progress(house: Embedded, job_id: str, *, quiet: bool) -> Job:
-    """Drives the job as far as it goes, and shows on stderr how it goes."""
-    driving = asyncio.create_task(house.runner.drive(job_id))
-    if not quiet:
-        await show_progress(house.database, house.router.snapshot, job_id, driving)
-    await driving
-    return await house.database.read(jobs.get, job_id)
-
-
-def exit_code_of(job: Job) -> ExitCode:
-    """0 exactly for a completed job that met its criteria."""
-    succeeded = job.status is JobStatus.COMPLETED and job.verdict is Verdict.MET
-    return ExitCode.DONE if succeeded else ExitCode.JOB_UNSUCCESSFUL
-
-
-def _how_to_resume(job_id: str, fleet: str | None, database: str | None) -> str:
-    command = ["beacon", "run", "--resume", job_id]
-    command += ["--fleet", fleet] if fleet else []
-    command += ["--database", database] if database else []
-    return f"What was recorded is kept; go on with: {shlex.join(command)}"

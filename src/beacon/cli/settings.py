@@ -10,19 +10,37 @@ from cyclopts import Parameter
 from platformdirs import user_data_path
 
 DATABASE_VARIABLE = "BEACON_DATABASE_URL"
+SQLITE = "sqlite:///"
 
+JobArgument = Annotated[str, Parameter(help="The job's id, or as much of its beginning as is unique.")]
 DatabaseOption = Annotated[
-    str | None, Parameter(name="--database", help="Database address; default BEACON_DATABASE_URL, then beacon.db.")
+    str | None,
+    Parameter(
+        name="--database",
+        help="The database, a path or an address; default BEACON_DATABASE_URL, then beacon.db in your data directory.",
+    ),
 ]
 FleetOption = Annotated[
-    str | None, Parameter(name="--fleet", help="Fleet file, or `lab` for simulated providers; default BEACON_FLEET.")
+    str | None,
+    Parameter(
+        name="--fleet",
+        help="The fleet file, or `lab` for simulated providers; default BEACON_FLEET, then ./fleet.yaml.",
+    ),
 ]
-JsonOption = Annotated[bool, Parameter(name="--json", negative="", help="One JSON document on stdout.")]
+JsonOption = Annotated[
+    bool,
+    Parameter(name="--json", negative="", show_default=False, help="Print one JSON document instead of text."),
+]
 
 
 def database_url(option: str | None) -> str:
     """From the flag, then `BEACON_DATABASE_URL`, then `beacon.db` in the user's data directory."""
     chosen = option or os.environ.get(DATABASE_VARIABLE)
     if not chosen:
-        return f"sqlite:///{user_data_path('beacon') / 'beacon.db'}"
-    return chosen if "://" in chosen else f"sqlite:///{Path(chosen).expanduser()}"
+        return f"{SQLITE}{user_data_path('beacon') / 'beacon.db'}"
+    return chosen if "://" in chosen else f"{SQLITE}{Path(chosen).expanduser()}"
+
+
+def database_file(url: str) -> Path | None:
+    """The file of an embedded database; None for any other."""
+    return Path(url.removeprefix(SQLITE)) if url.startswith(SQLITE) and url != SQLITE else None

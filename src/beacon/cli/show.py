@@ -5,34 +5,28 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from rich.console import Console
-
 from beacon.cli.document import run_document
 from beacon.cli.findings import print_findings
 from beacon.cli.progress import Moment, read_moment, screen
 from beacon.cli.reading import with_database
-from beacon.cli.settings import DatabaseOption, JsonOption
+from beacon.cli.settings import DatabaseOption, JobArgument, JsonOption
+from beacon.cli.terminal import console
 from beacon.errors import NotFoundError
 from beacon.store import jobs, reports
 from beacon.store.database import Database
 
 
-def show(job: str, *, database: DatabaseOption = None, as_json: JsonOption = False) -> None:
+def show(job: JobArgument, /, *, database: DatabaseOption = None, as_json: JsonOption = False) -> None:
     """Show a job: its status, its counts, its failures, its findings.
 
     Example: `beacon show k3v9`
-
-    Parameters
-    ----------
-    job
-        The job's id, or as much of its beginning as is unique.
     """
     moment, report = with_database(database, lambda opened: read_job(opened, job))
     if as_json:
         took = moment.job.completed_at and moment.job.completed_at - moment.job.created_at
         print(json.dumps(run_document(moment.job, report, took), ensure_ascii=False))
         return
-    Console(highlight=False).print(screen(moment, []))
+    console().print(screen(moment, []))
     if moment.job.over:
         print_findings(moment.job, report)
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import unicodedata
 
+from rich.console import Console
+
 HIDDEN = {"Cc", "Cf", "Zl", "Zp", "Co", "Cs"}
 """Unicode categories that a terminal would act on or not show: controls, directions, zero-width, private."""
+UNBOUNDED = 10_000
+"""Columns of what is no terminal: lines in a file or a pipe are not broken."""
 
 
 def visible(text: str, *, keep_lines: bool = False) -> str:
@@ -21,6 +26,23 @@ def visible(text: str, *, keep_lines: bool = False) -> str:
     )
 
 
+def console(*, stderr: bool = False) -> Console:
+    """Wraps and colours on a terminal; elsewhere plain text, a line for a line, unless COLUMNS says how wide."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or "COLUMNS" in os.environ else UNBOUNDED
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=width)
+
+
+def dollars(amount: float) -> str:
+    """Small amounts with more places, so that what is spent does not read as nothing."""
+    return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.2g}"
+
+
+def say(text: str) -> None:
+    """What goes on, for a person, on stderr."""
+    print(visible(text, keep_lines=True), file=sys.stderr, flush=True)
+
+
 def complain(text: str) -> None:
     """An error for a person, on stderr."""
-    print(f"beacon: {visible(text, keep_lines=True)}", file=sys.stderr)
+    say(f"beacon: {text}")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+from beacon.cli.document import exit_code_of
 from beacon.cli.findings import print_findings
 from beacon.cli.progress import show_progress
 from beacon.cli.reading import with_database
-from beacon.cli.run import exit_code_of
-from beacon.cli.settings import DatabaseOption
+from beacon.cli.settings import DatabaseOption, JobArgument
 from beacon.cli.show import read_job
 from beacon.errors import ExitCode
 from beacon.store import jobs
@@ -17,15 +17,10 @@ from beacon.store.database import Database
 LOOK_S = 0.25
 
 
-def watch(job: str, *, database: DatabaseOption = None) -> int:
+def watch(job: JobArgument, /, *, database: DatabaseOption = None) -> int:
     """Follow a job until it is over, then print its findings.
 
     Example: `beacon watch k3v9`
-
-    Parameters
-    ----------
-    job
-        The job's id, or as much of its beginning as is unique.
     """
     return with_database(database, lambda opened: _watch(opened, job))
 

@@ -108,7 +108,8 @@ class Lab:
 
     @property
     def fleet(self) -> Fleet:
-        return Fleet(providers=tuple(self._provider(process) for process in self.processes))
+        providers = (_provider(self.world, p.name, p.region, p.url, self._api_key_env) for p in self.processes)
+        return Fleet(providers=tuple(providers))
 
     def fleet_yaml(self) -> str:
         """The fleet as a file that `--fleet` takes; it holds as long as the lab runs."""
@@ -149,22 +150,31 @@ class Lab:
                     answers.append(await response.json())
         return answers
 
-    def _provider(self, process: LabProcess) -> Provider:
-        scripted = [behaviour(self.world, process.region, model, None) for model in self.world.models]
-        return Provider(
-            name=process.name,
-            region=process.region,
-            transport="openai",
-            url=process.url,
-            api_key_env=self._api_key_env,
-            models=dict(self.world.models),
-            concurrency=CONCURRENCY,
-            region_header="X-Region",
-            upstream_header="X-Upstream",
-            cold_start=max(acts.cold_start.seconds if acts.cold_start else 0.0 for acts in scripted),
-            cost=Cost(input_per_mtok=0.0, output_per_mtok=0.0),
-            simulated=True,
-        )
+
+def unstarted_fleet(world: str = "default", *, regions: Sequence[str] = REGIONS) -> Fleet:
+    """What the fleet of a lab would be, for planning; nothing listens at its addresses."""
+    known = read_world(world)
+    return Fleet(
+        providers=tuple(_provider(known, f"lab-{region}", region, "http://127.0.0.1/v1") for region in regions)
+    )
+
+
+def _provider(world: World, name: str, region: str, url: str, api_key_env: str | None = None) -> Provider:
+    scripted = [behaviour(world, region, model, None) for model in world.models]
+    return Provider(
+        name=name,
+        region=region,
+        transport="openai",
+        url=url,
+        api_key_env=api_key_env,
+        models=dict(world.models),
+        concurrency=CONCURRENCY,
+        region_header="X-Region",
+        upstream_header="X-Upstream",
+        cold_start=max(acts.cold_start.seconds if acts.cold_start else 0.0 for acts in scripted),
+        cost=Cost(input_per_mtok=0.0, output_per_mtok=0.0),
+        simulated=True,
+    )
 
 
 @contextmanager

@@ -95,3 +95,18 @@ def reopen(connection: Connection, job_id: str, chosen: Filter, now: float, ids:
     told = {"what": "retry", "moves": moves, "generation": generation}
     ledger.append_event(connection, after, now, "operator", told)
     return Reopened(len(rows), generation)
+
+
+def finalize_again(connection: Connection, job_id: str, now: float) -> None:
+    """failed -> finalizing: a report that could not be made is made after all; no execution is touched.
+
+    Raises NotFoundError, and ConflictError for a job that did not fail.
+    """
+    job = job_queries.get(connection, job_id)
+    if job.status is not JobStatus.FAILED:
+        todo = "only a job whose report could not be made is finalized again"
+        raise ConflictError(f"job {job_id} is {job.status.value}", todo=todo)
+    told = {"what": "finalize"}
+    ledger.change_status(
+        connection, job_id, now, told, status=JobStatus.FINALIZING.value, error=None, completed_at=None
+    )

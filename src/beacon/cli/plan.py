@@ -1,0 +1,194 @@
+"""`beacon plan`: what a job would ask, take and cost, before anything is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from beacon.cli.progress import span
+from beacon.cli.settings import DatabaseOption, FleetOption, JsonOption, database_file, database_url
+from beacon.cli.terminal import console, dollars, visible
+from beacon.domain.estimate import BYTES_PER_TOKEN, CellEstimate, Estimate, estimate
+from beacon.domain.fleet import Fleet
+from beacon.domain.plan import SHARD_SIZE
+from beacon.domain.spec import JobSpec, check_against_fleet
+from beacon.lab.fleet import unstarted_fleet
+from beacon.runner.inputs import LAB, find_fleet, read_fleet, read_spec
+from beacon.store import history
+from beacon.store.database import open_database
+from beacon.store.history import Pace
+
+UNKNOWN = "unknown"
+Paces = Mapping[tuple[str, str], Pace]
+
+
+def plan(
+    spec: Path, /, *, fleet: FleetOption = None, database: DatabaseOption = None, as_json: JsonOption = False
+) -> None:
+    """Show a job before it is run: its matrix, its time and its cost. Nothing is sent and nothing is stored.
+
+    The time is estimated from earlier jobs of the same providers in the database, where there are any; the cost from
+    the prices in the fleet. What is not known is shown as unknown.
+
+    Example: `beacon plan examples/quickstart.yaml --fleet lab`
+
+    Parameters
+    ----------
+    spec
+        The job spec, YAML or JSON.
+    """
+    wanted = read_spec(spec)
+    served, paces = asyncio.run(_look(wanted, str(spec), fleet, database))
+    planned = estimate(wanted, served, {cell: pace.mean_s for cell, pace in paces.items()})
+    assumptions = [*_time_assumptions(wanted, served, planned, paces), *_cost_assumptions(wanted, served, planned)]
+    if as_json:
+        print(json.dumps(document(wanted, planned, assumptions), ensure_ascii=False))
+    else:
+        _print_plan(wanted, planned, assumptions)
+
+
+async def _look(
+    spec: JobSpec, source: str, fleet_option: str | None, database_option: str | None
+) -> tuple[Fleet, Paces]:
+    """The fleet, which must serve the spec, and how long its providers took before."""
+    chosen = find_fleet(fleet_option, os.environ)
+    fleet = unstarted_fleet() if chosen == LAB else read_fleet(Path(chosen)).fleet
+    check_against_fleet(spec, fleet, source)
+    url = database_url(database_option)
+    place = database_file(url)
+    if place is not None and not place.exists():
+        return fleet, {}
+    database = await open_database(url)
+    try:
+        return fleet, await database.read(history.paces, [provider.name for provider in fleet.providers])
+    finally:
+        await database.close()
+
+
+def document(spec: JobSpec, planned: Estimate, assumptions: list[str]) -> dict[str, Any]:
+    """The plan as one JSON document; what is unknown is null."""
+    return {
+        "name": spec.name,
+        "total": spec.total,
+        "questions": len(spec.questions),
+        "models": list(spec.models),
+        "regions": list(spec.regions),
+        "personas": list(spec.personas),
+        "languages": spec.languages if isinstance(spec.languages, dict) else list(spec.languages),
+        "repeats": spec.repeats,
+        "seed": spec.seed,
+        "shards": planned.shards,
+        "time_s": planned.seconds,
+        "time_s_per_answer_s": planned.rounds,
+        "cold_start_s": planned.cold_start_s,
+        "cost_usd_at_most": planned.cost_usd,
+        "cells": [asdict(cell) for cell in planned.cells],
+        "assumptions": assumptions,
+    }
+
+
+def _time_assumptions(spec: JobSpec, fleet: Fleet, planned: Estimate, paces: Paces) -> list[str]:
+    said = ["time: every provider takes as many requests at once as the fleet says, and nothing fails"]
+    answers = sum(pace.answers for (_, model), pace in paces.items() if model in spec.models)
+    if answers:
+        said.append(f"time: an answer takes as long as the {answers:,} earlier ones of these providers did on average")
+    if planned.seconds is None:
+        missing = _without_pace(spec, fleet, paces)
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        said.append(f"time: the database has no earlier answers of {', '.join(missing[:3])}{more}")
+    if planned.cold_start_s:
+        said.append(f"time: a provider that has to start takes up to {span(planned.cold_start_s)} more")
+    deadline = spec.limits.job_deadline
+    if deadline is not None and planned.seconds is not None and planned.seconds > deadline:
+        said.append(f"time: this is beyond limits.job_deadline, {span(deadline)}: the rest would be cancelled")
+    return said
+
+
+def _without_pace(spec: JobSpec, fleet: Fleet, paces: Paces) -> list[str]:
+    """The providers that the job would use and that have not answered for each of its models before."""
+    return [
+        provider.name
+        for provider in fleet.providers
+        if provider.region in spec.regions
+        and any((provider.name, model) not in paces for model in provider.models if model in spec.models)
+    ]
+
+
+def _cost_assumptions(spec: JobSpec, fleet: Fleet, planned: Estimate) -> list[str]:
+    said = [
+        f"cost: each answer is as long as max_tokens allows, {spec.sampling.max_tokens} tokens; "
+        f"a prompt has a token for {BYTES_PER_TOKEN} bytes; no retries"
+    ]
+    unpriced = sorted({c.region for c in planned.cells if c.cost_usd is None})
+    if unpriced:
+        said.append(f"cost: the fleet gives no prices for some providers in {', '.join(unpriced)}")
+    if any(p.simulated for p in fleet.providers if p.region in spec.regions):
+        said.append("cost: simulated providers charge nothing")
+    if planned.warm_usd_per_hour:
+        said.append(f"cost: providers that are kept warm cost ${planned.warm_usd_per_hour:.2f} an hour on top")
+    ceiling = spec.limits.max_cost_usd
+    if ceiling is not None and planned.cost_usd is not None and planned.cost_usd > ceiling:
+        said.append(f"cost: limits.max_cost_usd, ${ceiling:g}, may end the job before all is asked")
+    return said
+
+
+def _print_plan(spec: JobSpec, planned: Estimate, assumptions: list[str]) -> None:
+    out = console()
+    out.print(Text(f"{visible(spec.name)}: {spec.total:,} executions", style="bold"))
+    out.print(f"{_matrix(spec)}; {_count(planned.shards, 'shard')} of at most {SHARD_SIZE}; seed {spec.seed}\n")
+    out.print(_table(planned.cells))
+    out.print(f"\nTime: {_time(planned)}")
+    out.print(f"Cost: {'unknown' if planned.cost_usd is None else f'at most {dollars(planned.cost_usd)}'}")
+    out.print(Text("\nAssumed", style="bold"))
+    listed = Table.grid(padding=(0, 1, 0, 0))
+    for assumption in assumptions:
+        listed.add_row(" -", Text(visible(assumption)))
+    out.print(listed)
+
+
+def _matrix(spec: JobSpec) -> str:
+    languages = "1 language each" if isinstance(spec.languages, dict) else _count(len(spec.languages), "language")
+    axes = (
+        *(_count(len(spec.questions), "question"), _count(len(spec.models), "model")),
+        *(_count(len(spec.regions), "region"), _count(len(spec.personas), "persona")),
+        *(languages, _count(spec.repeats, "repeat")),
+    )
+    return " × ".join(axes)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _time(planned: Estimate) -> str:
+    if planned.seconds is not None:
+        return f"about {span(planned.seconds)}"
+    return f"unknown; if an answer takes 10 s, about {span(10 * planned.rounds)}"
+
+
+def _table(cells: tuple[CellEstimate, ...]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("region", "model", "providers"):
+        table.add_column(name, overflow="ellipsis", no_wrap=True)
+    for name in ("executions", "at once", "mean answer", "cost at most"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for cell in cells:
+        answer = (
+            UNKNOWN
+            if cell.answer_s is None
+            else f"{cell.answer_s:.2g} s"
+            if cell.answer_s < 10
+            else span(cell.answer_s)
+        )
+        cost = UNKNOWN if cell.cost_usd is None else dollars(cell.cost_usd)
+        names = ", ".join(cell.providers)
+        table.add_row(cell.region, visible(cell.model), names, f"{cell.executions:,}", str(cell.at_once), answer, cost)
+    return table
