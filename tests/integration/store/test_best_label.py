@@ -15,7 +15,8 @@ async def test_the_label_that_counts_goes_by_its_source(database, spec):
         given = [Label(work.id, source, source.partition(":")[0], None, None, "", 1.0) for source in sources[:most]]
         await database.write(labelling.write, given)
     rows = await database.read(executions.page, scene.job_id, limit=6)
-    assert [row["source"] for row in rows] == [labelling.MACHINE, "judge:b", "judge:a", "import:old", "person:ann", None]
+    best = [labelling.MACHINE, "judge:b", "judge:a", "import:old", "person:ann", None]
+    assert [row["source"] for row in rows] == best
     assert [row["label"] for row in rows] == [labelling.MACHINE, "judge", "judge", "import", "person", None]
     one = await database.read(executions.get, scene.works[4].id)
     assert (one["source"], one["label"]) == ("person:ann", "person")
