@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
@@ -40,12 +39,9 @@ async def address(app) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    path = os.environ.get("BEACON_CHROMIUM") or shutil.which("chromium")
-    if path is None:
-        pytest.skip("no Chromium: install one, or set BEACON_CHROMIUM to its path")
+async def browser(chromium: Path) -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        browser = await playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         yield browser
         await browser.close()
 
