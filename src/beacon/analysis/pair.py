@@ -27,7 +27,8 @@ TIE = 1e-9
 HOPELESS = 0.1
 FEW_DRAWS = 199
 """Where the t test alone gives more than HOPELESS, the permutation test can add nothing to the call and is
-done with FEW_DRAWS. The choice depends on the observed statistic only, so that P(p <= a) <= a for a <= 0.1."""
+done with FEW_DRAWS. The choice depends on the observed statistic only, so that P(p <= a) <= a for a <=
+0.1."""
 
 
 class Counts(NamedTuple):
