@@ -191,9 +191,8 @@ def main() -> int:
     print(f"\n{len(results)} shapes, {arguments.per_shape} jobs each, {time.perf_counter() - started:.0f} s")
     promises = [promise for promise in judge(results) if promise.worst is not None]
     for promise in promises:
-        print(
-            f"{'ok    ' if promise.met else 'MISSED'} {promise.text}: worst {promise.worst:.3f} ({promise.where})"
-        )
+        verdict = "ok    " if promise.met else "MISSED"
+        print(f"{verdict} {promise.text}: worst {promise.worst:.3f} ({promise.where})")
     return 0 if all(promise.met for promise in promises) else 1
 
 

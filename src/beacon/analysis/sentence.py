@@ -8,7 +8,7 @@ from beacon.analysis.comparison import Comparison
 from beacon.analysis.family import Call
 from beacon.analysis.pair import Direction
 from beacon.analysis.texts import TextTest
-from beacon.analysis.words import counted, percent, points, probability
+from beacon.analysis.words import counted, distance, percent, points, probability
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +97,8 @@ def text_sentence(comparison: Comparison, test: TextTest, q: float, call: Call, 
     behind = (
         f"distance {test.between:.2f} between the groups, {test.within[0]:.2f} within {a} and "
         f"{test.within[1]:.2f} "
-        f"within {b}, averaged over {counted(test.clusters, 'question')} (excess {test.effect:.3f}, "
-        f"{percent(1 - alpha)} interval {low:.3f} to {high:.3f}, questions as clusters; "
+        f"within {b}, averaged over {counted(test.clusters, 'question')} (excess {distance(test.effect)}, "
+        f"{percent(1 - alpha)} interval {distance(low)} to {distance(high)}, questions as clusters; "
         f"{probability('q', q)}; "
         f"{test.n[0]:,} and {test.n[1]:,} texts)"
     )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from beacon.analysis import student
 from beacon.analysis.cells import Cells
-from beacon.analysis.comparison import Comparison
+from beacon.analysis.comparison import CellPair, Comparison
 from beacon.analysis.draws import Bits, p_value
 from beacon.analysis.ngrams import squared_distances, vector
 from beacon.analysis.observation import Cell
@@ -78,8 +78,11 @@ class TextTest:
 
 @dataclass(frozen=True, slots=True)
 class _Stratum:
+    """Squared distances between all texts of one stratum, the first arm's first."""
+
     distances: NDArray[np.float64]
     na: int
+    identity: tuple[bytes, bytes]
 
     @property
     def nb(self) -> int:
@@ -95,61 +98,68 @@ class _Stratum:
 def compare_texts(
     comparison: Comparison, library: Library, *, alpha: float, draws: int, seed: int
 ) -> TextTest | None:
-    """None where fewer than 6 questions have two texts in both arms."""
-    clusters = [found for _, pairs in comparison.clusters if (found := _strata(pairs, library))]
+    """None where fewer than 6 questions have two texts in both arms.
+
+    The arms are taken in the order of their texts' digests, so that neither names nor the order of rows can
+    change a draw.
+    """
+    swapped = _digest(comparison, library, 1) < _digest(comparison, library, 0)
+    clusters = [
+        found for _, pairs in comparison.clusters if (found := _strata(pairs, library, swapped=swapped))
+    ]
     q = len(clusters)
     if q < MINIMUM_CLUSTERS:
         return None
-    means = [np.mean([stratum.means() for stratum in cluster], axis=0) for cluster in clusters]
-    excess = sorted(round(float(m[0] - (m[1] + m[2]) / 2), 9) for m in means)
+    strata = [stratum for cluster in clusters for stratum in cluster]
+    between, first, second = (_averages(clusters, place) for place in range(3))
+    excess = sorted(round(b - (x + y) / 2, 9) for b, x, y in zip(between, first, second, strict=True))
     effect = math.fsum(excess) / q
     error = math.sqrt(math.fsum((e - effect) ** 2 for e in excess) / (q - 1) / q)
     p_t = student.two_sided_p(effect / error, q - 1) if effect > 0 and error > 0 else 1.0
-    identity = _identity(comparison, library)
-    p = max(p_t, _pseudo_f_p([stratum for cluster in clusters for stratum in cluster], draws, seed, identity))
     half = student.quantile(1 - alpha / 2, q - 1) * error
-    overall = np.mean(means, axis=0)
+    within = (math.fsum(first) / q, math.fsum(second) / q)
+    n = (sum(stratum.na for stratum in strata), sum(stratum.nb for stratum in strata))
+    up, down = sum(e > 0 for e in excess), sum(e < 0 for e in excess)
     return TextTest(
         effect=effect,
         interval=(effect - half, effect + half),
-        p=p,
-        between=float(overall[0]),
-        within=(float(overall[1]), float(overall[2])),
-        n=(
-            sum(stratum.na for cluster in clusters for stratum in cluster),
-            sum(stratum.nb for cluster in clusters for stratum in cluster),
-        ),
+        p=max(p_t, _pseudo_f_p(strata, draws, seed)),
+        between=math.fsum(between) / q,
+        within=within[::-1] if swapped else within,
+        n=n[::-1] if swapped else n,
         clusters=q,
-        direction=Direction(
-            sum(e > 0 for e in excess), sum(e < 0 for e in excess), sum(e == 0 for e in excess)
-        ),
+        direction=Direction(up, down, q - up - down),
     )
 
 
-def _strata(pairs: tuple[tuple[Cell, Cell], ...], library: Library) -> list[_Stratum]:
+def _averages(clusters: list[list[_Stratum]], place: int) -> list[float]:
+    return [math.fsum(stratum.means()[place] for stratum in cluster) / len(cluster) for cluster in clusters]
+
+
+def _digest(comparison: Comparison, library: Library, arm: int) -> bytes:
+    return sha256(b"".join(sorted(library.of(pair[arm]).digest for pair in comparison.pairs))).digest()
+
+
+def _strata(pairs: tuple[CellPair, ...], library: Library, *, swapped: bool) -> list[_Stratum]:
     found = []
-    for a, b in pairs:
-        first, second = library.of(a).vectors, library.of(b).vectors
-        if len(first) > 1 and len(second) > 1:
-            found.append(_Stratum(squared_distances(np.concatenate((first, second))), len(first)))
+    for pair in pairs:
+        a, b = (library.of(cell) for cell in (reversed(pair) if swapped else pair))
+        if len(a.vectors) > 1 and len(b.vectors) > 1:
+            distances = squared_distances(np.concatenate((a.vectors, b.vectors)))
+            found.append(_Stratum(distances, len(a.vectors), (a.digest, b.digest)))
     return found
 
 
-def _identity(comparison: Comparison, library: Library) -> str:
-    """The same whichever arm is named first."""
-    digests = [b"".join(library.of(pair[arm]).digest for pair in comparison.pairs) for arm in (0, 1)]
-    return sha256(b"".join(sorted(digests))).hexdigest()
-
-
-def _pseudo_f_p(strata: list[_Stratum], draws: int, seed: int, identity: str) -> float:
+def _pseudo_f_p(strata: list[_Stratum], draws: int, seed: int) -> float:
     """Permutation of the arms' labels within each stratum (Anderson 2001). With the total fixed, the ratio of
     between to within grows as the sum of squares within the arms falls, so that this sum is the statistic;
     each stratum's is divided by its mean under permutation, so that long texts do not outweigh short ones.
     """
-    bits = Bits("texts", seed, draws, identity)
+    ordered = sorted(strata, key=lambda stratum: stratum.identity)
+    bits = Bits("texts", seed, draws, [stratum.identity for stratum in ordered])
     total = np.zeros(draws)
     observed = 0.0
-    for stratum in strata:
+    for stratum in ordered:
         possible = _within(stratum.distances, _divisions(stratum.na, stratum.nb))
         mean = float(possible.mean())
         if mean <= 0:
