@@ -13,7 +13,7 @@ from beacon.analysis.family import Call, call_of, q_values
 from beacon.analysis.measure import TEXT_DISTANCE, RateMeasure
 from beacon.analysis.pair import PairTest
 from beacon.analysis.settings import MINIMUM_CLUSTERS, AnalysisSettings
-from beacon.analysis.texts import LIKE, TextTest, Vectors, compare_texts
+from beacon.analysis.texts import LIKE, Library, TextTest, compare_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,9 @@ def assess_rates(
         counted = table(comparison, counts)
         test = pair.compare(counted.clusters, alpha=settings.alpha, draws=settings.draws, seed=settings.seed)
         if test is None:
-            not_tested.append(NotTested(comparison, measure.name, _too_few(comparison, len(counted.clusters))))
+            not_tested.append(
+                NotTested(comparison, measure.name, _too_few(comparison, len(counted.clusters)))
+            )
         else:
             family = "/".join((measure.name, *comparison.family))
             families.setdefault(family, []).append((comparison, counted, test))
@@ -84,17 +86,19 @@ def assess_texts(
     planned: Sequence[Comparison], cells: Cells, settings: AnalysisSettings
 ) -> tuple[list[AssessedText], list[NotTested]]:
     """The texts of those comparisons whose arms were asked in one language by the same model."""
-    vectors = Vectors(cells)
+    library = Library(cells)
     families: dict[str, list[tuple[Comparison, TextTest]]] = {}
     not_tested: list[NotTested] = []
     for comparison in planned:
         if comparison.factor not in LIKE or comparison.level != "overall":
             continue
         if comparison.language_bound:
-            not_tested.append(NotTested(comparison, TEXT_DISTANCE, "the groups were asked in different languages"))
+            not_tested.append(
+                NotTested(comparison, TEXT_DISTANCE, "the groups were asked in different languages")
+            )
             continue
         test = compare_texts(
-            comparison, cells, vectors, alpha=settings.alpha, draws=settings.draws, seed=settings.seed
+            comparison, library, alpha=settings.alpha, draws=settings.draws, seed=settings.seed
         )
         if test is None:
             reason = f"needs {MINIMUM_CLUSTERS} questions with two texts or more in both"

@@ -20,7 +20,8 @@ DRIFTS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """`caveats` in the order in which they matter; `figures` for whoever looks closer, by name of the check."""
+    """`caveats` in the order in which they matter; `figures` for whoever looks closer, by name of the
+    check."""
 
     caveats: tuple[str, ...]
     figures: dict[str, Any]
@@ -58,10 +59,14 @@ def check(
 def _within(
     claim: Claim, around: Circumstances, measure: RateMeasure, caveats: list[str], figures: dict[str, Any]
 ) -> None:
-    within = within_upstreams(around.arms, measure)
+    within = within_upstreams(around.comparison, around.arms, measure)
     if within is None:
         return
-    figures["within_upstreams"] = {**asdict(within), "inseparable": within.inseparable, "holds": within.holds(claim.effect)}
+    figures["within_upstreams"] = {
+        **asdict(within),
+        "inseparable": within.inseparable,
+        "holds": within.holds(claim.effect),
+    }
     if within.inseparable:
         caveats.append(
             "Inseparable from the routes: hosts that served both groups hold only "
@@ -69,7 +74,9 @@ def _within(
         )
     elif within.effect is not None and within.p is not None:
         said = "holds" if within.holds(claim.effect) else "is not shown"
-        effect = points(abs(within.effect)) if claim.effect * within.effect >= 0 else points(-abs(within.effect))
+        effect = (
+            points(abs(within.effect)) if claim.effect * within.effect >= 0 else points(-abs(within.effect))
+        )
         caveats.append(
             f"Among answers of the same upstream host the difference {said} "
             f"({effect} points, {probability('p', within.p)})."
@@ -103,7 +110,9 @@ def _missing(
         worst = bounds(around.comparison, cells, tally)
         figures["bounds"] = {**asdict(worst), "direction_survives": worst.direction_survives}
         low, high = (worst.low, worst.high) if claim.effect >= 0 else (-worst.high, -worst.low)
-        survives = "the direction survives" if worst.direction_survives else "the direction would not be certain"
+        survives = (
+            "the direction survives" if worst.direction_survives else "the direction would not be certain"
+        )
         said += (
             f" Whatever they would have been, the difference over all that was asked lies between "
             f"{points(low)} and {points(high)} points: {survives}."
@@ -144,7 +153,8 @@ def _repeats(
     for outlier in odd:
         how = "more" if outlier.z > 0 else "less"
         caveats.append(
-            f"Repeat {outlier.repeat} in {outlier.group} stands out: the class came {how} often than in the other "
+            f"Repeat {outlier.repeat} in {outlier.group} stands out: the class came {how} often than "
+            "in the other "
             f"repeats ({probability('p', outlier.p)})."
         )
     resting = rests_on(around.comparison, tally, settings.alpha)

@@ -41,22 +41,21 @@ class Circumstances:
             found.append("prompt")
         return tuple(found)
 
-    @property
-    def told_first(self) -> str:
+    def told_first(self, *, is_difference: bool) -> str:
         """The words in front of the finding's sentence."""
         confounds = self.confounded_with
         parts = []
         if "routes" in confounds:
             differing = next(mix for mix in self.mixes if mix.differs)
-            parts.append(
-                f"Over different routes ({self._told(differing)}), so not shown to be an effect of the "
-                f"{self.comparison.factor}: "
+            denied = (
+                f", so not shown to be an effect of the {self.comparison.factor}" if is_difference else ""
             )
+            parts.append(f"Over different routes ({self._told(differing)}){denied}")
         if "language" in confounds:
-            parts.append(f"Region with language ({self._languages()}): ")
+            parts.append(f"Region with language ({self._languages()})")
         if "prompt" in confounds:
-            parts.append("Region with its own prompt (persona regional): ")
-        return "".join(parts)
+            parts.append("Region with its own prompt (persona regional)")
+        return "".join(f"{part}: " for part in parts)
 
     @property
     def caveats(self) -> list[str]:
@@ -65,29 +64,32 @@ class Circumstances:
         told = []
         if "language" in confounds:
             told.append(
-                f"Region and language vary together ({self._languages()}): their effects cannot be told apart."
+                f"Region and language vary together ({self._languages()}): their effects cannot be "
+                "told apart."
             )
         if "prompt" in confounds:
-            told.append("The persona's prompt differs from region to region: it may be what makes the difference.")
-        for mix in self.mixes:
-            if mix.differs and mix.p is not None:
-                told.append(
-                    f"The groups were served differently by {_NOUNS[mix.attribute]} ({self._told(mix)}; "
-                    f"{probability('p', mix.p)} that the mixes are alike)."
-                )
-        told += self._unknown_hosts()
-        return told
+            told.append(
+                "The persona's prompt differs from region to region: it may be what makes the difference."
+            )
+        told += [
+            f"The groups were served differently by {_NOUNS[mix.attribute]} ({self._told(mix)}; "
+            f"{probability('p', mix.p)} that the mixes are alike)."
+            for mix in self.mixes
+            if mix.differs and mix.p is not None
+        ]
+        return [*told, *self._unknown_hosts()]
 
     @property
     def start_caveats(self) -> list[str]:
-        if self.starts is None or not self.starts.differ:
+        if self.comparison.factor == "run" or self.starts is None or not self.starts.differ:
             return []
         a, b = self.comparison.groups
         later, earlier = (b, a) if self.starts.lag_s > 0 else (a, b)
         chance = self.starts.later if self.starts.lag_s > 0 else 1 - self.starts.later
         return [
-            f"{later} was asked {duration(self.starts.lag_s)} later than {earlier} (median; a start in {later} comes "
-            f"after one in {earlier} with a chance of {percent(chance)}): a change over time would look the same."
+            f"{later} was asked {duration(self.starts.lag_s)} later than {earlier} (median; a start in "
+            f"{later} comes after one in {earlier} with a chance of {percent(chance)}): a change over time "
+            "would look the same."
         ]
 
     def _unknown_hosts(self) -> Iterable[str]:

@@ -6,10 +6,11 @@
 | language | a model                | question, region, persona                | questions |
 | persona  | a model in a region    | question, language                       | questions |
 | model    | the whole job          | question, region, persona, language      | questions |
+| run      | a model in a region    | question, persona, language              | questions |
 
-Region, language and persona are also pooled over the models, which are then the clusters. Two regions without
-a common language are compared across their languages: region with language. The persona `regional` has another
-prompt in every region, so that regions under it are a comparison of their own.
+Region, language, persona and run are also pooled over the models, which are then the clusters. Two regions
+without a common language are compared across their languages: region with language. The persona `regional`
+has another prompt in every region, so that regions under it are a comparison of their own.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from beacon.analysis.observation import Cell
 from beacon.analysis.pair import Cluster, Counts
 from beacon.analysis.settings import AnalysisSettings
 
-Factor = Literal["region", "model", "language", "persona"]
+Factor = Literal["region", "model", "language", "persona", "run"]
 Level = Literal["overall", "pooled", "question"]
 Context = tuple[tuple[str, str], ...]
 CellPair = tuple[Cell, Cell]
@@ -88,6 +89,8 @@ DESIGNS = (
     Design("persona", ("model", "region"), "question"),
     Design("persona", ("region",), "model"),
     Design("model", (), "question"),
+    Design("run", ("model", "region"), "question"),
+    Design("run", (), "model"),
 )
 
 
@@ -95,6 +98,8 @@ def comparisons(cells: Cells, settings: AnalysisSettings) -> list[Comparison]:
     """All comparisons that the job's factors allow, whether or not there are enough clusters to test them."""
     found: list[Comparison] = []
     for design in DESIGNS:
+        if design.factor not in settings.factors:
+            continue
         if design.cluster == "model" and len({cell.model for cell in cells}) < 2:
             continue
         for persona, chosen in _by_prompt(cells, design.factor):
@@ -103,7 +108,8 @@ def comparisons(cells: Cells, settings: AnalysisSettings) -> list[Comparison]:
 
 
 def _by_prompt(cells: Iterable[Cell], factor: Factor) -> list[tuple[Context, list[Cell]]]:
-    """The cells whose prompts are alike in all levels of the factor, and apart from them those whose are not."""
+    """The cells whose prompts are alike in all levels of the factor, and apart from them those whose are
+    not."""
     if factor != "region":
         return [((), list(cells))]
     return [
@@ -174,7 +180,11 @@ def table(comparison: Comparison, tally: Tally) -> Table:
     used: list[str] = []
     left_out: list[str] = []
     for name, pairs in comparison.clusters:
-        cluster = tuple(Counts(tally[a].k, tally[a].n, tally[b].k, tally[b].n) for a, b in pairs if tally[a].n and tally[b].n)
+        cluster = tuple(
+            Counts(tally[a].k, tally[a].n, tally[b].k, tally[b].n)
+            for a, b in pairs
+            if tally[a].n and tally[b].n
+        )
         if cluster:
             clusters.append(cluster)
             used.append(name)

@@ -1,8 +1,8 @@
 """Random draws that are the same on every machine and in every version of NumPy.
 
 Only the raw bits of PCG64 are used (`random_raw`; NumPy promises that they never change, which it does not of
-its distributions), turned into whole numbers by inverting a distribution function that was summed in integers.
-"""
+its distributions), turned into whole numbers by inverting a distribution function that was summed in
+integers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Whether a class became more or less frequent in the course of the run, and what that could do to an effect."""
+"""Whether a class became more or less frequent in the course of the run, and what that could do to an
+effect."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from beacon.analysis.relabel import Part, Strata, parts
 
-MOST_WORK = 4_000_000
+MOST_WORK = 1_500_000
 """Additions that the full distribution of one pair may cost; above it drawing is faster."""
 
 Outcomes = dict[int, float]

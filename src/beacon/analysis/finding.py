@@ -31,8 +31,8 @@ class Finding:
     by how much texts of the two groups are further apart than texts of one group). `model` is None where
     models are pooled or compared, `question` where questions are averaged. `interval` is for the average over
     clusters like these, `interval_pack` for these very ones. `n`, `in_class` and `rates` are in the groups'
-    order; `clusters_up`, `_down` and `_equal` say in how many clusters the second group has more, less, and as
-    much. `confounded_with` names what differs between the groups beside the factor (`routes`, `language`,
+    order; `clusters_up`, `_down` and `_equal` say in how many clusters the second group has more, less, and
+    as much. `confounded_with` names what differs between the groups beside the factor (`routes`, `language`,
     `prompt`): such a finding is not one of the factor alone, although its call stays what the test says.
     """
 

@@ -10,7 +10,6 @@ from beacon.analysis.cells import Cells, Tally
 from beacon.analysis.comparison import Comparison
 from beacon.analysis.observation import Cell
 from beacon.analysis.pair import Counts
-from beacon.analysis.settings import MINIMUM_CLUSTERS
 
 UNEVEN = 0.05
 DRAWS = 999

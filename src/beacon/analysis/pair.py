@@ -27,7 +27,8 @@ TIE = 1e-9
 HOPELESS = 0.1
 FEW_DRAWS = 199
 """Where the t test alone gives more than HOPELESS, the permutation test can add nothing to the call and is
-done with FEW_DRAWS. The choice depends on the observed statistic only, so that P(p <= a) <= a for a <= 0.1."""
+done with FEW_DRAWS. The choice depends on the observed statistic only, so that P(p <= a) <= a for a <=
+0.1."""
 
 
 class Counts(NamedTuple):
@@ -219,15 +220,16 @@ def _rates(clusters: list[Cluster]) -> tuple[float, float]:
 
 def _pack_interval(clusters: list[Cluster], centre: float, alpha: float) -> tuple[float, float] | None:
     """Only the noise of repeats: binomial within each cell, unbiased by n - 1."""
-    noise = 0.0
-    for cluster in clusters:
-        for ka, na, kb, nb in cluster:
-            if na < 2 or nb < 2:
-                return None
-            a, b = ka / na, kb / nb
-            noise += (a * (1 - a) / (na - 1) + b * (1 - b) / (nb - 1)) / len(cluster) ** 2
+    if any(counts.na < 2 or counts.nb < 2 for cluster in clusters for counts in cluster):
+        return None
+    noise = math.fsum(_noise(counts) / len(cluster) ** 2 for cluster in clusters for counts in cluster)
     half = _NORMAL.inv_cdf(1 - alpha / 2) * math.sqrt(noise / len(clusters) ** 2 + imaginary(clusters))
     return _around(centre, half)
+
+
+def _noise(counts: Counts) -> float:
+    a, b = counts.ka / counts.na, counts.kb / counts.nb
+    return a * (1 - a) / (counts.na - 1) + b * (1 - b) / (counts.nb - 1)
 
 
 def _around(centre: float, half: float) -> tuple[float, float]:

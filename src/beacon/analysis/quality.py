@@ -34,11 +34,17 @@ def data_quality(observations: list[Observation]) -> dict[str, Any]:
 
 
 def _missing_by(missing: list[Observation]) -> list[dict[str, Any]]:
-    counts = Counter((o.model, o.region, o.kind or o.label or o.status) for o in missing)
+    counts = Counter((o.model, o.region, _why(o)) for o in missing)
     return [
         {"model": model, "region": region, "reason": reason, "count": count}
         for (model, region, reason), count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     ]
+
+
+def _why(observation: Observation) -> str:
+    if observation.status == "completed":
+        return observation.label or "unclassified"
+    return observation.kind or observation.status
 
 
 def notices(quality: dict[str, Any]) -> list[str]:
@@ -46,12 +52,13 @@ def notices(quality: dict[str, Any]) -> list[str]:
     told = []
     if quality["simulated"]:
         told.append(
-            f"{counted(quality['simulated'], 'execution')} of {quality['executions']:,} came from simulated providers: "
-            "nothing here is a statement about a real model."
+            f"{counted(quality['simulated'], 'execution')} of {quality['executions']:,} came from simulated "
+            "providers: nothing here is a statement about a real model."
         )
     if quality["replayed"]:
         told.append(
-            f"{counted(quality['replayed'], 'execution')} of {quality['executions']:,} replay answers recorded earlier."
+            f"{counted(quality['replayed'], 'execution')} of {quality['executions']:,} replay answers "
+            "recorded earlier."
         )
     if quality["missing"]:
         worst = [
@@ -59,8 +66,8 @@ def notices(quality: dict[str, Any]) -> list[str]:
             for row in quality["missing_by"]
         ]
         told.append(
-            f"{counted(quality['missing'], 'execution')} of {quality['executions']:,} without an answer that could be "
-            f"classified: {listed(worst, most=4)}."
+            f"{counted(quality['missing'], 'execution')} of {quality['executions']:,} without an answer "
+            f"that could be classified: {listed(worst, most=4)}."
         )
     if quality["unclassified"]:
         told.append(f"{counted(quality['unclassified'], 'answer')} not classified, counted as missing.")

@@ -32,6 +32,10 @@ class QuestionTest:
     q: float
 
 
+def question_family(measure: str) -> str:
+    return f"{measure}/region/question"
+
+
 def question_tests(cells: Cells, tally: Tally, settings: AnalysisSettings) -> list[QuestionTest]:
     """The family of all questions of all models; a region's count is summed over what else was varied, apart
     from the regional persona, whose prompt is not the same everywhere."""
@@ -44,7 +48,7 @@ def question_tests(cells: Cells, tally: Tally, settings: AnalysisSettings) -> li
             arms = counts.setdefault((cell.model, cell.question), {})
             before = arms.get(cell.region, (0, 0))
             arms[cell.region] = (before[0] + k, before[1] + n)
-    if not repeated:
+    if not repeated or "region" not in settings.factors:
         return []
     keys = sorted(key for key, arms in counts.items() if len(arms) > 1)
     p_values = [omnibus_p(list(counts[key].values()), settings.draws, settings.seed) for key in keys]
@@ -65,21 +69,24 @@ def question_findings(
     """The pairs of regions that differ, on the questions where anything does.
 
     A pair's q is Holm's p within its question, times the share of questions that were selected (Benjamini and
-    Bogomolov 2014), and never below the question's own q. `around` holds what else differs between two regions
-    of a model.
+    Bogomolov 2014), and never below the question's own q. `around` holds what else differs between two
+    regions of a model.
     """
     selected = [test for test in tests if test.q <= settings.alpha]
     found = []
     for test in selected:
         pairs = list(combinations(settings.in_order("region", set(test.arms)), 2))
         results = [
-            question_pair(test.arms[a], test.arms[b], settings.alpha, settings.draws, settings.seed) for a, b in pairs
+            question_pair(test.arms[a], test.arms[b], settings.alpha, settings.draws, settings.seed)
+            for a, b in pairs
         ]
         adjusted = holm([result.p for result in results])
         for groups, result, p_holm in zip(pairs, results, adjusted, strict=True):
             q = min(1.0, max(test.q, p_holm * len(tests) / len(selected)))
             if q <= settings.alpha:
-                found.append(_finding(test, result, q, measure, around[test.model, groups], cells, tally, settings))
+                found.append(
+                    _finding(test, result, q, measure, around[test.model, groups], cells, tally, settings)
+                )
     return found
 
 
@@ -101,7 +108,7 @@ def _finding(
         id=finding_id("region", "question", measure.name, *context, *sorted(groups)),
         factor="region",
         level="question",
-        family=f"{measure.name}/region/question",
+        family=question_family(measure.name),
         measure=measure.name,
         model=test.model,
         region=None,
@@ -122,7 +129,8 @@ def _finding(
         clusters_down=down,
         clusters_equal=1 - up - down,
         call=call_of(q, result.interval, alpha=settings.alpha, smallest_effect=settings.smallest_effect),
-        sentence=around.told_first + _sentence(test, groups, result, q, measure, settings),
+        sentence=around.told_first(is_difference=True)
+        + _sentence(test, groups, result, q, measure, settings),
         caveats=(*around.caveats, *around.start_caveats),
         confounded_with=around.confounded_with,
         routes=around.routes,
@@ -144,7 +152,7 @@ def _sentence(
         low, high, more, less = -high, -low, less, more
     (k_more, n_more), (k_less, n_less) = test.arms[more], test.arms[less]
     return (
-        f"On question {test.question} {test.model} {measure.did} {points(abs(result.effect))} points more often "
-        f"in {more} than in {less} ({k_more} of {n_more} against {k_less} of {n_less} answers; "
+        f"On question {test.question} {test.model} {measure.did} {points(abs(result.effect))} points "
+        f"more often in {more} than in {less} ({k_more} of {n_more} against {k_less} of {n_less} answers; "
         f"{percent(1 - settings.alpha)} interval {points(low)} to {points(high)}; {probability('q', q)})."
     )

@@ -64,11 +64,14 @@ def _stratum(k: int, na: int, nb: int, unit: int) -> dict[int, int]:
 
 
 def ways_to_sum(margins: Sequence[tuple[int, int, int]]) -> dict[int, int]:
-    """How many relabellings of the strata (k of first + second marked) give each sum of the first arms' marked."""
+    """How many relabellings of the strata (k of first + second marked) give each sum of the first arms'
+    marked."""
     total = {0: 1}
     for k, first, second in margins:
         least, most = max(0, k - second), min(k, first)
-        total = _sum(total, {j: math.comb(first, j) * math.comb(second, k - j) for j in range(least, most + 1)})
+        total = _sum(
+            total, {j: math.comb(first, j) * math.comb(second, k - j) for j in range(least, most + 1)}
+        )
     return total
 
 

@@ -44,7 +44,8 @@ def outliers(comparison: Comparison, tally: Tally, seed: int) -> list[Outlier]:
 
 
 def _outlier(group: str, cells: Sequence[Marks], seed: int) -> Outlier | None:
-    """z of a repeat: its excess over the cells' own rates, in standard deviations (Bonferroni over repeats)."""
+    """z of a repeat: its excess over the cells' own rates, in standard deviations (Bonferroni over
+    repeats)."""
     excess: dict[int, float] = {}
     variance: dict[int, float] = {}
     for marks in cells:
@@ -89,7 +90,9 @@ def _choose(bits: Bits, marked: int, size: int) -> NDArray[np.bool_]:
 
 def rests_on(comparison: Comparison, tally: Tally, alpha: float) -> list[int]:
     """The repeats without any one of which the interval would reach 0."""
-    repeats = sorted({repeat for pair in comparison.pairs for cell in pair for repeat in tally[cell].by_repeat})
+    repeats = sorted(
+        {repeat for pair in comparison.pairs for cell in pair for repeat in tally[cell].by_repeat}
+    )
     if len(repeats) < FEWEST:
         return []
     return [repeat for repeat in repeats if _lost_without(comparison, tally, alpha, repeat)]

@@ -10,15 +10,18 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from beacon.analysis.assess import NotTested, assess_rates, assess_texts
-from beacon.analysis.cells import by_cell, tally
+from beacon.analysis.cells import Cells, by_cell, tally
 from beacon.analysis.circumstances import Circumstances, circumstances
 from beacon.analysis.comparison import Comparison, comparisons
 from beacon.analysis.finding import Finding
 from beacon.analysis.findings import rate_finding, text_finding
-from beacon.analysis.measure import RateMeasure, measures_for
+from beacon.analysis.limits import limits, not_found, summary
+from beacon.analysis.measure import TEXT_DISTANCE, RateMeasure, measures_for
+from beacon.analysis.metrics import Metric, metrics
+from beacon.analysis.metrics import to_document as metric_document
 from beacon.analysis.observation import Observation, in_order
 from beacon.analysis.quality import data_quality, notices
-from beacon.analysis.questions import QuestionTest, question_findings, question_tests
+from beacon.analysis.questions import QuestionTest, question_family, question_findings, question_tests
 from beacon.analysis.rates import arm_rates, cell_rates
 from beacon.analysis.settings import METHOD, AnalysisSettings
 
@@ -27,19 +30,24 @@ SCHEMA = "beacon.report/v1"
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`findings` holds every comparison that was tested, the strongest difference first; `not_tested` those
-    that could not be, with the reason. `notices` are sentences that stand above the findings."""
+    """`notices` are sentences that stand above the findings; `findings` holds every comparison over questions
+    that was tested, the strongest difference first, and the single questions that differ; `not_tested` what
+    could not be compared, with the reason; `questions` every test of a single question."""
 
     method: str
     settings: AnalysisSettings
     measures: tuple[RateMeasure, ...]
     notices: tuple[str, ...]
+    summary: str
     findings: tuple[Finding, ...]
     not_tested: tuple[NotTested, ...]
+    not_found: tuple[str, ...]
     families: tuple[dict[str, Any], ...]
     questions: tuple[dict[str, Any], ...]
+    metrics: tuple[Metric, ...]
     rates: dict[str, Any]
     data_quality: dict[str, Any]
+    limits: tuple[str, ...]
 
     def to_document(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -50,12 +58,16 @@ class Report:
                 "settings": asdict(self.settings),
                 "measures": {measure.name: measure.definition for measure in self.measures},
                 "notices": self.notices,
+                "summary": self.summary,
                 "findings": [finding.to_document() for finding in self.findings],
                 "not_tested": [item.to_document() for item in self.not_tested],
+                "not_found": self.not_found,
                 "families": self.families,
                 "questions": self.questions,
+                "metrics": [metric_document(metric) for metric in self.metrics],
                 "rates": self.rates,
                 "data_quality": self.data_quality,
+                "limits": self.limits,
             }
         )
         return document
@@ -79,54 +91,78 @@ def analyse(observations: Sequence[Observation], settings: AnalysisSettings) -> 
     measures = measures_for(ordered)
     planned = comparisons(cells, settings)
     around = {comparison: circumstances(comparison, cells, settings) for comparison in planned}
-    findings: list[Finding] = []
-    not_tested: list[NotTested] = []
-    questions: list[dict[str, Any]] = []
+    found = _Found([], [], [])
     for measure in measures:
-        counts = tally(cells, measure)
-        tests = question_tests(cells, counts, settings)
-        single = question_findings(tests, measure, _regions_of_models(around), cells, counts, settings)
-        assessed, left = assess_rates(planned, measure, counts, settings)
-        findings += single
-        findings += [
-            rate_finding(item, around[item.comparison], cells, counts, _differing(single, item.comparison), settings)
-            for item in assessed
-        ]
-        not_tested += left
-        questions += _question_summary(tests, single, measure, settings)
+        _add_rates(found, cells, around, measure, settings)
     if any(observation.answer for observation in ordered):
-        texts, left = assess_texts(planned, cells, settings)
-        findings += [text_finding(item, around[item.comparison], settings) for item in texts]
-        not_tested += left
-    findings.sort(key=strength)
+        _add_texts(found, cells, around, settings)
+    found.findings.sort(key=strength)
     quality = data_quality(ordered)
     return Report(
         method=METHOD,
         settings=settings,
         measures=measures,
         notices=tuple(notices(quality)),
-        findings=tuple(findings),
-        not_tested=tuple(not_tested),
-        families=tuple(_families(findings)),
-        questions=tuple(questions),
+        summary=summary(found.findings),
+        findings=tuple(found.findings),
+        not_tested=tuple(found.not_tested),
+        not_found=tuple(not_found(found.findings, found.questions, settings)),
+        families=tuple(_families(found)),
+        questions=tuple(found.questions),
+        metrics=tuple(metrics(cells, found.findings)),
         rates={"cells": cell_rates(cells, measures, settings), "arms": arm_rates(cells, measures, settings)},
         data_quality=quality,
+        limits=tuple(limits(found.findings, quality, settings)),
     )
 
 
-def _regions_of_models(
-    around: Mapping[Comparison, Circumstances],
-) -> dict[tuple[str, tuple[str, str]], Circumstances]:
+Around = Mapping[Comparison, Circumstances]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    findings: list[Finding]
+    not_tested: list[NotTested]
+    questions: list[dict[str, Any]]
+
+
+def _add_rates(
+    found: _Found, cells: Cells, around: Around, measure: RateMeasure, settings: AnalysisSettings
+) -> None:
+    counts = tally(cells, measure)
+    tests = question_tests(cells, counts, settings)
+    single = question_findings(tests, measure, _regions_of_models(around), cells, counts, settings)
+    assessed, left = assess_rates(list(around), measure, counts, settings)
+    found.findings.extend(single)
+    for item in assessed:
+        differing = _differing(single, item.comparison)
+        found.findings.append(rate_finding(item, around[item.comparison], cells, counts, differing, settings))
+    found.not_tested.extend(left)
+    found.questions.extend(_question_summary(tests, single, measure, settings))
+
+
+def _add_texts(found: _Found, cells: Cells, around: Around, settings: AnalysisSettings) -> None:
+    assessed, left = assess_texts(list(around), cells, settings)
+    found.findings.extend(text_finding(item, around[item.comparison], settings) for item in assessed)
+    found.not_tested.extend(left)
+
+
+def _regions_of_models(around: Around) -> dict[tuple[str, tuple[str, str]], Circumstances]:
     """What else differs between two regions of a model, under the personas whose prompt is the same."""
     return {
-        (dict(comparison.context)["model"], comparison.groups): found
+        (comparison.fixed("model") or "", comparison.groups): found
         for comparison, found in around.items()
-        if comparison.factor == "region" and comparison.level == "overall" and comparison.fixed("persona") is None
+        if _of_regions(comparison)
     }
 
 
+def _of_regions(comparison: Comparison) -> bool:
+    overall = comparison.factor == "region" and comparison.level == "overall"
+    return overall and comparison.fixed("persona") is None
+
+
 def _differing(single: Sequence[Finding], comparison: Comparison) -> list[str]:
-    if comparison.factor != "region" or comparison.level != "overall" or comparison.fixed("persona") is not None:
+    if not _of_regions(comparison):
         return []
     model = comparison.fixed("model")
     return [f.question or "" for f in single if f.model == model and f.groups == comparison.groups]
@@ -152,25 +188,30 @@ def _question_summary(
 
 
 _CALLS = {"difference": 0, "undecided": 1, "negligible": 2}
+_FACTORS = {"region": 0, "run": 1, "persona": 2, "language": 3, "model": 4}
+_LEVELS = {"overall": 0, "pooled": 1, "question": 2}
 
 
-def strength(item: Finding) -> tuple[int, float, float, str]:
-    """Differences first, then by the end of the interval nearer to 0, then by size."""
+def strength(item: Finding) -> tuple[int, int, int, bool, float, float, str]:
+    """Differences first, those of regions before others, averages before single questions, what was said
+    before how it was worded; among these the one whose interval stays furthest from 0."""
     low, high = item.interval or (0.0, 0.0)
     nearest = max(low, -high)
-    return _CALLS[item.call], -nearest, -abs(item.effect), item.id
+    kind = (_CALLS[item.call], _FACTORS[item.factor], _LEVELS[item.level], item.measure == TEXT_DISTANCE)
+    return *kind, -nearest, -abs(item.effect), item.id
 
 
-def _families(findings: list[Finding]) -> list[dict[str, Any]]:
+def _families(found: _Found) -> list[dict[str, Any]]:
+    """How each family came out; on single questions a test is of one question of one model."""
     families: dict[str, list[Finding]] = {}
-    for item in findings:
+    for item in found.findings:
         families.setdefault(item.family, []).append(item)
-    return [
-        {
-            "family": name,
-            "tests": len(members),
-            **{call: sum(1 for member in members if member.call == call) for call in _CALLS},
-            "smallest_q": min(member.q for member in members),
-        }
-        for name, members in sorted(families.items())
-    ]
+    for row in found.questions:
+        families.setdefault(question_family(row["measure"]), [])
+    told = []
+    for name, members in sorted(families.items()):
+        tests = [row["q"] for row in found.questions if question_family(row["measure"]) == name]
+        tests = tests or [member.q for member in members]
+        calls = {call: sum(1 for member in members if member.call == call) for call in _CALLS}
+        told.append({"family": name, "tests": len(tests), **calls, "smallest_q": min(tests)})
+    return told

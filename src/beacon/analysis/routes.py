@@ -25,14 +25,15 @@ DIFFERENT = 0.05
 """Mixes that differ with a smaller p are different routes."""
 
 INSEPARABLE = 0.25
-"""Where shared upstreams hold less than this share of the comparison's information, nothing can be said within
-them."""
+"""Where shared upstreams hold less than this share of the comparison's information, nothing can be said
+within them."""
 
 SMALL = 200
 EXACT = 1_000
 
 Arms = tuple[list[Observation], list[Observation]]
 Shares = tuple[tuple[str | None, int], ...]
+Spread = Counter[str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +63,33 @@ def mixes(comparison: Comparison, arms: Arms, seed: int) -> list[Mix]:
         attributes["model_echoed"] = lambda o: o.model_echoed
     if comparison.factor != "region":
         attributes["provider"] = lambda o: o.provider
-    return [_mix(name, of, arms, seed) for name, of in attributes.items()]
+    return [_mix(name, of, comparison, arms, seed) for name, of in attributes.items()]
 
 
-def _mix(name: str, of: Callable[[Observation], str | None], arms: Arms, seed: int) -> Mix:
-    counts = (Counter(map(of, arms[0])), Counter(map(of, arms[1])))
-    a, b = (_ranked(counts[0]), _ranked(counts[1]))
-    return Mix(name, (a, b), _mix_p(counts, seed))
+def _mix(
+    name: str, of: Callable[[Observation], str | None], comparison: Comparison, arms: Arms, seed: int
+) -> Mix:
+    """Where models are pooled, each is tested, and Simes (1986) makes one p of theirs."""
+    counts = Counter(map(of, arms[0])), Counter(map(of, arms[1]))
+    tested = [counts] if comparison.level == "overall" else _by_model(of, arms)
+    p_values = sorted(p for pair in tested if (p := _mix_p(pair, seed)) is not None)
+    p = min((p * len(p_values) / rank for rank, p in enumerate(p_values, start=1)), default=None)
+    return Mix(name, (_ranked(counts[0]), _ranked(counts[1])), p)
 
 
-def _ranked(counts: Counter[str | None]) -> Shares:
+def _by_model(of: Callable[[Observation], str | None], arms: Arms) -> list[tuple[Spread, Spread]]:
+    models: dict[str, tuple[Spread, Spread]] = {}
+    for arm, observations in enumerate(arms):
+        for observation in observations:
+            models.setdefault(observation.model, (Counter(), Counter()))[arm][of(observation)] += 1
+    return list(models.values())
+
+
+def _ranked(counts: Spread) -> Shares:
     return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0] or "")))
 
 
-def _mix_p(counts: tuple[Counter[str | None], Counter[str | None]], seed: int) -> float | None:
+def _mix_p(counts: tuple[Spread, Spread], seed: int) -> float | None:
     """Permutation of the arms' labels over all answers whose value is known; statistic: Pearson's."""
     values = sorted({value for count in counts for value in count if value is not None})
     columns = sorted((counts[0][value], counts[1][value]) for value in values)
@@ -85,9 +99,7 @@ def _mix_p(counts: tuple[Counter[str | None], Counter[str | None]], seed: int) -
     if len(columns) == 1:
         return 1.0
     mirrored = sorted((b, a) for a, b in columns)
-    if mirrored < columns:
-        columns, na = mirrored, nb
-    return _columns_p(columns, na, seed)
+    return _columns_p(mirrored, nb, seed) if mirrored < columns else _columns_p(columns, na, seed)
 
 
 def _columns_p(columns: Sequence[tuple[int, int]], na: int, seed: int) -> float:
@@ -128,13 +140,16 @@ class Within:
         return self.p <= DIFFERENT and self.effect * effect > 0
 
 
-def within_upstreams(arms: Arms, measure: RateMeasure) -> Within | None:
-    """None where fewer than two hosts are known: there is nothing to look within."""
-    hosts: dict[str, list[int]] = {}
+def within_upstreams(comparison: Comparison, arms: Arms, measure: RateMeasure) -> Within | None:
+    """Among answers of the same host to the same model under the same persona; None where fewer than two such
+    strata are known: there is nothing to look within."""
+    alike = [name for name in ("model", "persona") if name != comparison.factor]
+    hosts: dict[tuple[str, ...], list[int]] = {}
     for arm, observations in enumerate(arms):
         for observation in observations:
             if observation.upstream is not None:
-                table = hosts.setdefault(observation.upstream, [0, 0, 0, 0])
+                stratum = (observation.upstream, *(getattr(observation, name) for name in alike))
+                table = hosts.setdefault(stratum, [0, 0, 0, 0])
                 table[2 * arm] += measure.holds(observation)
                 table[2 * arm + 1] += 1
     if len(hosts) < 2:

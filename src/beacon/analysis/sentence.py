@@ -8,7 +8,8 @@ from beacon.analysis.comparison import Comparison
 from beacon.analysis.family import Call
 from beacon.analysis.pair import Direction
 from beacon.analysis.texts import TextTest
-from beacon.analysis.words import counted, percent, points, probability
+from beacon.analysis.words import counted, distance, percent, points, probability
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -37,7 +38,8 @@ def sentence(comparison: Comparison, told: Told) -> str:
         more, less, n_more, n_less, up, down = less, more, n_less, n_more, down, up
     noun = "question" if comparison.level == "overall" else "model"
     behind = (
-        f"averaged over {counted(told.clusters, noun)} ({percent(1 - told.alpha)} interval {points(low)} to {points(high)}, "
+        f"averaged over {counted(told.clusters, noun)} ({percent(1 - told.alpha)} interval "
+        f"{points(low)} to {points(high)}, "
         f"{noun}s as clusters; {probability('q', told.q)}; {n_more:,} and {n_less:,} answers; "
         f"{counted(up, noun)} up, {down} down, {told.direction.equal} equal)"
     )
@@ -75,6 +77,8 @@ def _at(comparison: Comparison, level: str) -> str:
             return f"when asked in {level}"
         case "persona":
             return f"under persona {level}"
+        case "run":
+            return f"in run {level}"
         case "model":
             return f"by {level}"
 
@@ -91,11 +95,19 @@ def text_sentence(comparison: Comparison, test: TextTest, q: float, call: Call, 
     a, b = comparison.groups
     low, high = test.interval
     behind = (
-        f"distance {test.between:.2f} between the groups, {test.within[0]:.2f} within {a} and {test.within[1]:.2f} "
-        f"within {b}, averaged over {counted(test.clusters, 'question')} (excess {test.effect:.3f}, "
-        f"{percent(1 - alpha)} interval {low:.3f} to {high:.3f}, questions as clusters; {probability('q', q)}; "
+        f"distance {test.between:.2f} between the groups, {test.within[0]:.2f} within {a} and "
+        f"{test.within[1]:.2f} "
+        f"within {b}, averaged over {counted(test.clusters, 'question')} (excess {distance(test.effect)}, "
+        f"{percent(1 - alpha)} interval {distance(low)} to {distance(high)}, questions as clusters; "
+        f"{probability('q', q)}; "
         f"{test.n[0]:,} and {test.n[1]:,} texts)"
     )
     if call == "difference":
-        return f"{_who(comparison)} words its answers differently {_at(comparison, a)} and {_at(comparison, b)}: {behind}."
-    return f"Whether {_who(comparison)} words its answers differently {_at(comparison, a)} and {_at(comparison, b)} is undecided: {behind}."
+        return (
+            f"{_who(comparison)} words its answers differently {_at(comparison, a)} and "
+            f"{_at(comparison, b)}: {behind}."
+        )
+    return (
+        f"Whether {_who(comparison)} words its answers differently {_at(comparison, a)} and "
+        f"{_at(comparison, b)} is undecided: {behind}."
+    )

@@ -21,8 +21,8 @@ def telling_pairs(
     effect: float,
     question: str | None = None,
 ) -> tuple[TellingPair, ...]:
-    """From the cells that differ most in the effect's direction: an answer in the class and one outside it, of
-    the same repeat where there is one."""
+    """From the cells that differ most in the effect's direction: an answer in the class and one outside it,
+    of the same repeat where there is one."""
     more = effect > 0
 
     def lean(pair: CellPair) -> float:

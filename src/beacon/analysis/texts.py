@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from beacon.analysis import student
 from beacon.analysis.cells import Cells
-from beacon.analysis.comparison import Comparison
+from beacon.analysis.comparison import CellPair, Comparison
 from beacon.analysis.draws import Bits, p_value
 from beacon.analysis.ngrams import squared_distances, vector
 from beacon.analysis.observation import Cell
@@ -27,31 +27,38 @@ from beacon.analysis.settings import MINIMUM_CLUSTERS
 POOL = 1_000
 """Ways of dividing one stratum's texts that are looked at: all of them, or this many drawn ones."""
 
-LIKE = {"region", "persona"}
+LIKE = {"region", "persona", "run"}
 """Factors whose levels are expected to share their wording; models and languages do not."""
 
 
-class Vectors:
-    """The vectors of cells, kept while one model is being compared."""
+@dataclass(frozen=True, slots=True)
+class CellTexts:
+    """The vectors of one cell's texts, a row each, in the order of the texts; `digest` identifies the
+    texts."""
+
+    vectors: NDArray[np.float32]
+    digest: bytes
+
+
+class Library:
+    """The texts of cells, kept while one model is being compared."""
 
     def __init__(self, cells: Cells) -> None:
         self._cells = cells
         self._model: str | None = None
-        self._kept: dict[Cell, NDArray[np.float32]] = {}
+        self._kept: dict[Cell, CellTexts] = {}
 
-    def of(self, cell: Cell) -> NDArray[np.float32]:
-        """One row a text, the texts in the order of their content."""
+    def of(self, cell: Cell) -> CellTexts:
         if cell.model != self._model:
             self._model, self._kept = cell.model, {}
         if cell not in self._kept:
-            texts = texts_of(self._cells, cell)
-            rows = [vector(text, cell.language) for text in texts]
-            self._kept[cell] = np.array(rows, dtype=np.float32)
+            texts = sorted(
+                o.answer for o in self._cells[cell].answered if o.answer and not o.answer.isspace()
+            )
+            vectors = np.array([vector(text, cell.language) for text in texts], dtype=np.float32)
+            digest = sha256("\0".join(texts).encode("utf-8", errors="surrogatepass")).digest()
+            self._kept[cell] = CellTexts(vectors, digest)
         return self._kept[cell]
-
-
-def texts_of(cells: Cells, cell: Cell) -> list[str]:
-    return sorted(o.answer for o in cells[cell].answered if o.answer and o.answer.strip())
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +78,11 @@ class TextTest:
 
 @dataclass(frozen=True, slots=True)
 class _Stratum:
+    """Squared distances between all texts of one stratum, the first arm's first."""
+
     distances: NDArray[np.float64]
     na: int
+    identity: tuple[bytes, bytes]
 
     @property
     def nb(self) -> int:
@@ -86,67 +96,70 @@ class _Stratum:
 
 
 def compare_texts(
-    comparison: Comparison, cells: Cells, vectors: Vectors, *, alpha: float, draws: int, seed: int
+    comparison: Comparison, library: Library, *, alpha: float, draws: int, seed: int
 ) -> TextTest | None:
-    """None where fewer than 6 questions have two texts in both arms."""
-    clusters = [found for _, pairs in comparison.clusters if (found := _strata(pairs, cells, vectors))]
+    """None where fewer than 6 questions have two texts in both arms.
+
+    The arms are taken in the order of their texts' digests, so that neither names nor the order of rows can
+    change a draw.
+    """
+    swapped = _digest(comparison, library, 1) < _digest(comparison, library, 0)
+    clusters = [
+        found for _, pairs in comparison.clusters if (found := _strata(pairs, library, swapped=swapped))
+    ]
     q = len(clusters)
     if q < MINIMUM_CLUSTERS:
         return None
-    means = [np.mean([stratum.means() for stratum in cluster], axis=0) for cluster in clusters]
-    excess = sorted(round(float(m[0] - (m[1] + m[2]) / 2), 9) for m in means)
+    strata = [stratum for cluster in clusters for stratum in cluster]
+    between, first, second = (_averages(clusters, place) for place in range(3))
+    excess = sorted(round(b - (x + y) / 2, 9) for b, x, y in zip(between, first, second, strict=True))
     effect = math.fsum(excess) / q
     error = math.sqrt(math.fsum((e - effect) ** 2 for e in excess) / (q - 1) / q)
     p_t = student.two_sided_p(effect / error, q - 1) if effect > 0 and error > 0 else 1.0
-    identity = _identity(comparison, cells)
-    p = max(p_t, _pseudo_f_p([stratum for cluster in clusters for stratum in cluster], draws, seed, identity))
     half = student.quantile(1 - alpha / 2, q - 1) * error
-    overall = np.mean(means, axis=0)
+    within = (math.fsum(first) / q, math.fsum(second) / q)
+    n = (sum(stratum.na for stratum in strata), sum(stratum.nb for stratum in strata))
+    up, down = sum(e > 0 for e in excess), sum(e < 0 for e in excess)
     return TextTest(
         effect=effect,
         interval=(effect - half, effect + half),
-        p=p,
-        between=float(overall[0]),
-        within=(float(overall[1]), float(overall[2])),
-        n=(
-            sum(stratum.na for cluster in clusters for stratum in cluster),
-            sum(stratum.nb for cluster in clusters for stratum in cluster),
-        ),
+        p=max(p_t, _pseudo_f_p(strata, draws, seed)),
+        between=math.fsum(between) / q,
+        within=within[::-1] if swapped else within,
+        n=n[::-1] if swapped else n,
         clusters=q,
-        direction=Direction(sum(e > 0 for e in excess), sum(e < 0 for e in excess), sum(e == 0 for e in excess)),
+        direction=Direction(up, down, q - up - down),
     )
 
 
-def _strata(pairs: tuple[tuple[Cell, Cell], ...], cells: Cells, vectors: Vectors) -> list[_Stratum]:
+def _averages(clusters: list[list[_Stratum]], place: int) -> list[float]:
+    return [math.fsum(stratum.means()[place] for stratum in cluster) / len(cluster) for cluster in clusters]
+
+
+def _digest(comparison: Comparison, library: Library, arm: int) -> bytes:
+    return sha256(b"".join(sorted(library.of(pair[arm]).digest for pair in comparison.pairs))).digest()
+
+
+def _strata(pairs: tuple[CellPair, ...], library: Library, *, swapped: bool) -> list[_Stratum]:
     found = []
-    for a, b in pairs:
-        if len(texts_of(cells, a)) > 1 and len(texts_of(cells, b)) > 1:
-            first, second = vectors.of(a), vectors.of(b)
-            found.append(_Stratum(squared_distances(np.concatenate((first, second))), len(first)))
+    for pair in pairs:
+        a, b = (library.of(cell) for cell in (reversed(pair) if swapped else pair))
+        if len(a.vectors) > 1 and len(b.vectors) > 1:
+            distances = squared_distances(np.concatenate((a.vectors, b.vectors)))
+            found.append(_Stratum(distances, len(a.vectors), (a.digest, b.digest)))
     return found
 
 
-def _identity(comparison: Comparison, cells: Cells) -> str:
-    """The same whichever arm is named first."""
-    digests = []
-    for arm in (0, 1):
-        digest = sha256()
-        for pair in comparison.pairs:
-            for text in texts_of(cells, pair[arm]):
-                digest.update(sha256(text.encode("utf-8", errors="surrogatepass")).digest())
-        digests.append(digest.hexdigest())
-    return "".join(sorted(digests))
-
-
-def _pseudo_f_p(strata: list[_Stratum], draws: int, seed: int, identity: str) -> float:
+def _pseudo_f_p(strata: list[_Stratum], draws: int, seed: int) -> float:
     """Permutation of the arms' labels within each stratum (Anderson 2001). With the total fixed, the ratio of
     between to within grows as the sum of squares within the arms falls, so that this sum is the statistic;
     each stratum's is divided by its mean under permutation, so that long texts do not outweigh short ones.
     """
-    bits = Bits("texts", seed, draws, identity)
+    ordered = sorted(strata, key=lambda stratum: stratum.identity)
+    bits = Bits("texts", seed, draws, [stratum.identity for stratum in ordered])
     total = np.zeros(draws)
     observed = 0.0
-    for stratum in strata:
+    for stratum in ordered:
         possible = _within(stratum.distances, _divisions(stratum.na, stratum.nb))
         mean = float(possible.mean())
         if mean <= 0:
@@ -161,12 +174,17 @@ def _pseudo_f_p(strata: list[_Stratum], draws: int, seed: int, identity: str) ->
 
 def _within(distances: NDArray[np.float64], first: NDArray[np.float64]) -> NDArray[np.float64]:
     """Sum of squares within the arms for every division (a row of 0 and 1) of the texts."""
-    na = first[0].sum()
+    na = float(first[0].sum())
     nb = len(distances) - na
-    second = 1 - first
-    a = ((first @ distances) * first).sum(axis=1) / (2 * na)
-    b = ((second @ distances) * second).sum(axis=1) / (2 * nb)
-    return np.round(a + b, 9)
+    return np.round(_quadratic(first, distances) / (2 * na) + _quadratic(1 - first, distances) / (2 * nb), 9)
+
+
+def _quadratic(rows: NDArray[np.float64], distances: NDArray[np.float64]) -> NDArray[np.float64]:
+    """z' D z for every row z; in blocks for the reason told in `ngrams`."""
+    count, size = rows.shape
+    block = math.gcd(count, 50)
+    products = np.matmul(rows.reshape(count // block, block, size), distances).reshape(rows.shape)
+    return np.asarray((products * rows).sum(axis=1))
 
 
 @lru_cache(maxsize=1024)

@@ -6,8 +6,8 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from statistics import median
 
-from beacon.analysis.comparison import Comparison
 from beacon.analysis.cells import Cells
+from beacon.analysis.comparison import Comparison
 
 LARGE_LAG = 0.05
 """Of the run's span."""
@@ -22,8 +22,8 @@ SMALL_LAG_S = 30.0
 @dataclass(frozen=True, slots=True)
 class Starts:
     """`lag_s` is the median, over pairs with the same stratum and repeat, of the second arm's start minus the
-    first's, in seconds; `span_s` that of the whole comparison; `later` the chance that an answer of the second
-    arm starts after one of the first."""
+    first's, in seconds; `span_s` that of the whole comparison; `later` the chance that an answer of the
+    second arm starts after one of the first."""
 
     lag_s: float
     span_s: float
