@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import yaml
@@ -27,7 +27,7 @@ from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression
 
 from beacon.analysis.answer import TEXT_LABELS, TextLabel
-from beacon.analysis.answer_features import BUCKETS, Counts, count_grams
+from beacon.analysis.answer_features import BUCKETS, Counts, count_grams, gram_buckets, normalised
 from beacon.analysis.answer_model import (
     CARD_FILE,
     OTHER_LANGUAGES,
@@ -51,10 +51,15 @@ FOLDS = 6
 SPLITS = (0, 1, 2)
 REGULARISATION = 10.0
 """C of scikit-learn: the inverse strength of the L2 penalty, with weights whose mean is 1."""
-SHORT_EXAMPLES = 100
+SHORT_EXAMPLES = 150
 """Short examples made for each language and label."""
+CORE_PHRASES = (1, 1, 1, 2, 3)
+"""How many phrases a short example has at its core: drawn from these."""
 SHORT_WEIGHT = 0.2
 """What all short examples weigh together, where all real answers weigh 1."""
+
+
+Phrases = dict[Literal["before", "core", "after"], list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,30 +94,31 @@ def real_examples(rows: Sequence[dict[str, Any]]) -> list[Example]:
 
 def short_examples(path: Path = SHORT_ANSWERS, count: int = SHORT_EXAMPLES) -> list[Example]:
     """`count` texts for each language and label, drawn from the phrases by a generator seeded with their names."""
-    phrases: dict[str, dict[TextLabel, list[list[str]]]] = yaml.safe_load(path.read_text("utf-8"))
+    phrases: dict[str, dict[TextLabel, Phrases]] = yaml.safe_load(path.read_text("utf-8"))
     return [
         Example(text, label, language, None, None)
         for language, by_label in phrases.items()
-        for label, slots in by_label.items()
-        for text in _drawn(slots, count, "" if language == "zh" else " ", f"{language}/{label}")
+        for label, own in by_label.items()
+        for text in _drawn(own, count, "" if language == "zh" else " ", random.Random(f"{language}/{label}"))
     ]
 
 
-def _drawn(slots: list[list[str]], count: int, joiner: str, seed: str) -> Iterator[str]:
-    """Texts of one phrase a slot, all different; the phrases of the longest slot take turns."""
-    source = random.Random(seed)
-    core = max(range(len(slots)), key=lambda i: len(slots[i]))
+def _drawn(phrases: Phrases, count: int, joiner: str, source: random.Random) -> Iterator[str]:
+    """Texts, all different. Every label is drawn in the same lengths, so that length says nothing about it."""
     seen: set[str] = set()
-    turn = 0
     while len(seen) < count:
-        chosen = [source.choice(slot) for slot in slots]
-        chosen[core] = slots[core][turn % len(slots[core])]
-        turn += 1
-        text = joiner.join(phrase for phrase in chosen if phrase)
-        text = text[0].upper() + text[1:]
+        first, *more = source.sample(phrases["core"], source.choice(CORE_PHRASES))
+        before = source.choice(phrases["before"]) if phrases["before"] and source.random() < 0.6 else ""
+        after = source.choice(phrases["after"]) if source.random() < 0.4 else ""
+        begun = before + joiner + first if before else first
+        text = joiner.join(_capitalised(phrase) for phrase in (begun, *more, after) if phrase)
         if text not in seen:
             seen.add(text)
             yield text
+
+
+def _capitalised(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,7 +131,7 @@ class Corpus:
 
     @classmethod
     def of(cls, examples: list[Example]) -> Corpus:
-        counted: list[Counts] = [count_grams(example.text) for example in examples]
+        counted: list[Counts] = [count_grams(gram_buckets(normalised(example.text))) for example in examples]
         starts = np.cumsum([0, *(c.buckets.size for c in counted)])
         columns = np.concatenate([c.buckets for c in counted]).astype(np.int32)
         values = np.concatenate([c.weights for c in counted])
@@ -189,7 +195,7 @@ def unseen_models(corpus: Corpus, split: int) -> Iterator[tuple[frozenset[str], 
 
 
 def logits_of(model: AnswerModel, corpus: Corpus, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.array([model.logits(corpus.examples[i].text) for i in rows])
+    return np.array([model.logits(gram_buckets(normalised(corpus.examples[i].text))) for i in rows])
 
 
 def temperature(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> float:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beacon.analysis.answer import TEXT_LABELS, TextLabel
-from beacon.analysis.answer_features import BUCKETS, count_grams, gram_buckets, normalised
+from beacon.analysis.answer_features import BUCKETS, count_grams
 
 WEIGHTS_FILE = "answers.npy"
 CARD_FILE = "card.json"
@@ -46,35 +46,34 @@ class AnswerModel:
     def is_trained_in(self, language: str | None) -> bool:
         return language in self.temperatures and language != OTHER_LANGUAGES
 
-    def logits(self, text: str) -> NDArray[np.float64]:
+    def logits(self, grams: list[NDArray[np.uint32]]) -> NDArray[np.float64]:
         """Uncalibrated scores, one per label: the unit-length TF-IDF vector times the weights."""
-        buckets, damped = count_grams(text)
+        buckets, damped = count_grams(grams)
         rows = self.table.take(buckets, axis=0)
         vector = damped * rows[:, _IDF]
         # Not a matrix product: its order of summation depends on the machine's linear algebra library.
-        products: NDArray[np.float64] = np.einsum("i,ij->j", vector, rows[:, :_IDF], dtype=np.float64)
-        length = float(np.sqrt(np.einsum("i,i->", vector, vector, dtype=np.float64)))
+        products = np.einsum("i,ij->j", vector, rows)[:_IDF].astype(np.float64)
+        length = float(np.sqrt(np.einsum("i,i->", vector, vector)))
         return products / max(length, 1e-12) + self.intercept
 
-    def probabilities(self, text: str, language: str | None) -> NDArray[np.float64]:
+    def probabilities(self, grams: list[NDArray[np.uint32]], language: str | None) -> NDArray[np.float64]:
         """Calibrated probabilities, one per label of TEXT_LABELS."""
         key = language if language is not None and self.is_trained_in(language) else OTHER_LANGUAGES
-        return softmax(self.logits(text) / self.temperatures[key])
+        return softmax(self.logits(grams) / self.temperatures[key])
 
-    def telling_passage(self, text: str, label: TextLabel) -> str:
-        """The passage, in lower case and at word boundaries, that speaks most for `label`."""
-        shown = normalised(text)
-        column = TEXT_LABELS.index(label)
-        weight = np.zeros(len(shown), dtype=np.float64)
-        for buckets in gram_buckets(shown):
+    def telling_passage(self, text: str, grams: list[NDArray[np.uint32]], label: TextLabel) -> str:
+        """The passage of a normalised text, at word boundaries, that speaks most for `label`."""
+        if len(text) <= PASSAGE:
+            return text.strip()
+        contrast = np.array([float(other == label) for other in TEXT_LABELS] + [0.0], dtype=np.float32)
+        contrast[:_IDF] -= 1 / _IDF
+        weight = np.zeros(len(text))
+        for buckets in grams:
             rows = self.table.take(buckets, axis=0)
-            margin = rows[:, column] - rows[:, :_IDF].mean(axis=1)
-            weight[: buckets.size] += margin * rows[:, _IDF]
-        if len(shown) <= PASSAGE:
-            return shown.strip()
+            weight[: buckets.size] += np.einsum("ij,j->i", rows, contrast) * rows[:, _IDF]
         sums = np.concatenate(([0.0], np.cumsum(weight)))
         begin = int(np.argmax(sums[PASSAGE:] - sums[:-PASSAGE]))
-        return whole_words(shown, begin, begin + PASSAGE)
+        return whole_words(text, begin, begin + PASSAGE)
 
 
 def whole_words(text: str, begin: int, end: int) -> str:
