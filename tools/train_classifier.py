@@ -27,9 +27,9 @@ from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression
 
 from beacon.analysis.answer import TEXT_LABELS, TextLabel
+from beacon.analysis.answer_card import CARD_FILE
 from beacon.analysis.answer_features import BUCKETS, Counts, count_grams, gram_buckets, normalised
 from beacon.analysis.answer_model import (
-    CARD_FILE,
     OTHER_LANGUAGES,
     WEIGHTS_FILE,
     AnswerModel,
@@ -186,12 +186,34 @@ def models_of(corpus: Corpus) -> list[str]:
     return sorted({e.model for e in corpus.examples if e.model is not None})
 
 
-def unseen_models(corpus: Corpus, split: int) -> Iterator[tuple[frozenset[str], AnswerModel]]:
-    """For each group of models a classifier that was trained on all the others, and on the written examples."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Fold:
+    """A group of models, a classifier that has seen none of them, and the logits that it gives their answers."""
+
+    models: frozenset[str]
+    classifier: AnswerModel
+    rows: NDArray[np.int64]
+    logits: NDArray[np.float64]
+
+
+def unseen_folds(corpus: Corpus, split: int) -> list[Fold]:
+    """For each group of models a classifier trained on all the others and on the written examples, if any."""
     everything = frozenset(models_of(corpus))
     written = corpus.where(written=True)
-    for held_out in folds(models_of(corpus), split):
-        yield held_out, fit(corpus, np.concatenate([corpus.where(models=everything - held_out), written]))
+    found = []
+    for models in folds(models_of(corpus), split):
+        classifier = fit(corpus, np.concatenate([corpus.where(models=everything - models), written]))
+        rows = corpus.where(models=models)
+        found.append(Fold(models, classifier, rows, logits_of(classifier, corpus, rows)))
+    return found
+
+
+def calibrated_folds(corpus: Corpus, found: Sequence[Fold]) -> list[Fold]:
+    """The folds, each classifier calibrated on the answers of the other folds: never on its own."""
+    return [
+        replace(fold, classifier=calibrated(fold.classifier, corpus, [other for other in found if other is not fold]))
+        for fold in found
+    ]
 
 
 def logits_of(model: AnswerModel, corpus: Corpus, rows: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -208,51 +230,43 @@ def temperature(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> float
     return float(np.exp(minimize_scalar(loss, bounds=(-2.0, 2.0), method="bounded").x))
 
 
-def calibrated(model: AnswerModel, corpus: Corpus, logits: NDArray[np.float64], rows: NDArray[np.int64]) -> AnswerModel:
-    """The model with a temperature for each trained language, from the logits of answers that were unseen."""
-    languages = np.array([corpus.examples[i].language for i in rows])
+def calibrated(model: AnswerModel, corpus: Corpus, unseen: Sequence[Fold]) -> AnswerModel:
+    """The model with a temperature for each trained language, from answers whose models were unseen."""
+    rows = np.concatenate([fold.rows for fold in unseen])
+    logits = np.concatenate([fold.logits for fold in unseen])
+    languages = languages_of(corpus, rows)
     labels = corpus.labels[rows]
     found = {code: temperature(logits[languages == code], labels[languages == code]) for code in TRAINED_LANGUAGES}
     return replace(model, temperatures={**model.temperatures, **found})
 
 
-def unseen_language_temperature(corpus: Corpus) -> float:
-    """The temperature of a language of which only written examples were trained on.
-
-    Measured on Finnish and Chinese, by models that saw no real answer in them.
-    """
-    logits, rows = [], []
-    for language in ("fi", "zh"):
-        real = corpus.where()
-        spoken = np.array([corpus.examples[i].language == language for i in real])
-        model = fit(corpus, np.concatenate([real[~spoken], corpus.where(written=True)]))
-        rows.append(real[spoken])
-        logits.append(logits_of(model, corpus, rows[-1]))
-    return temperature(np.concatenate(logits), corpus.labels[np.concatenate(rows)])
+def languages_of(corpus: Corpus, rows: NDArray[np.int64]) -> NDArray[np.str_]:
+    return np.array([corpus.examples[i].language for i in rows])
 
 
-def unseen_logits(corpus: Corpus, split: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Row numbers of all real examples, and the logits that classifiers which never saw their model give them."""
-    rows, logits = [], []
-    for held_out, model in unseen_models(corpus, split):
-        rows.append(corpus.where(models=held_out))
-        logits.append(logits_of(model, corpus, rows[-1]))
-    return np.concatenate(rows), np.concatenate(logits)
+def unseen_language(corpus: Corpus, language: str) -> Fold:
+    """A classifier that saw only written examples of this language, and its logits of the real answers in it."""
+    real = corpus.where()
+    spoken = languages_of(corpus, real) == language
+    classifier = fit(corpus, np.concatenate([real[~spoken], corpus.where(written=True)]))
+    return Fold(frozenset(), classifier, real[spoken], logits_of(classifier, corpus, real[spoken]))
 
 
 def label_unseen(corpus: Corpus, rows: Sequence[dict[str, Any]], split: int) -> Iterator[dict[str, Any]]:
     """Every row, labelled by rule or by a classifier that never saw the row's model nor was calibrated on it."""
-    fitted = [(held_out, model, corpus.where(models=held_out)) for held_out, model in unseen_models(corpus, split)]
-    logits = [logits_of(model, corpus, numbers) for _, model, numbers in fitted]
-    for index, (held_out, model, _) in enumerate(fitted):
-        others = [i for i in range(len(fitted)) if i != index]
-        reader = calibrated(
-            model,
-            corpus,
-            np.concatenate([logits[i] for i in others]),
-            np.concatenate([fitted[i][2] for i in others]),
-        )
-        yield from classify_rows((row for row in rows if row["model"] in held_out), reader)
+    for fold in calibrated_folds(corpus, unseen_folds(corpus, split)):
+        yield from classify_rows((row for row in rows if row["model"] in fold.models), fold.classifier)
+
+
+def train(corpus: Corpus) -> AnswerModel:
+    """The model of all examples, calibrated on answers of models, and for others of languages, not seen."""
+    model = calibrated(fit(corpus, np.arange(len(corpus.examples))), corpus, unseen_folds(corpus, SPLITS[0]))
+    foreign = [unseen_language(corpus, language) for language in ("fi", "zh")]
+    other = temperature(
+        np.concatenate([fold.logits for fold in foreign]),
+        corpus.labels[np.concatenate([fold.rows for fold in foreign])],
+    )
+    return replace(model, temperatures={**model.temperatures, OTHER_LANGUAGES: other})
 
 
 def write_model(model: AnswerModel, corpus: Corpus, directory: Path = MODEL_DIRECTORY) -> None:
@@ -273,13 +287,6 @@ def write_model(model: AnswerModel, corpus: Corpus, directory: Path = MODEL_DIRE
         "settings": {"C": REGULARISATION, "short_weight": SHORT_WEIGHT, "scikit-learn": version("scikit-learn")},
     }
     (directory / CARD_FILE).write_text(json.dumps({"model": described}, indent=1) + "\n", "utf-8")
-
-
-def train(corpus: Corpus) -> AnswerModel:
-    """The model of all examples, calibrated on answers of models that its like have not seen."""
-    rows, logits = unseen_logits(corpus, SPLITS[0])
-    model = calibrated(fit(corpus, np.arange(len(corpus.examples))), corpus, logits, rows)
-    return replace(model, temperatures={**model.temperatures, OTHER_LANGUAGES: unseen_language_temperature(corpus)})
 
 
 def main() -> None:

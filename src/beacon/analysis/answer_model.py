@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from beacon.analysis.answer import TEXT_LABELS, TextLabel
+from beacon.analysis.answer_card import shipped_card
 from beacon.analysis.answer_features import BUCKETS, count_grams
 
 WEIGHTS_FILE = "answers.npy"
-CARD_FILE = "card.json"
 OTHER_LANGUAGES = "other"
 """The key of the calibration for languages that have none of their own."""
 
@@ -54,7 +52,8 @@ class AnswerModel:
         # Not a matrix product: its order of summation depends on the machine's linear algebra library.
         products = np.einsum("i,ij->j", vector, rows)[:_IDF].astype(np.float64)
         length = float(np.sqrt(np.einsum("i,i->", vector, vector)))
-        return products / max(length, 1e-12) + self.intercept
+        scores: NDArray[np.float64] = products / max(length, 1e-12) + self.intercept
+        return scores
 
     def probabilities(self, grams: list[NDArray[np.uint32]], language: str | None) -> NDArray[np.float64]:
         """Calibrated probabilities, one per label of TEXT_LABELS."""
@@ -88,13 +87,6 @@ def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     powers: NDArray[np.float64] = np.exp(logits - logits.max(axis=-1, keepdims=True))
     powers /= powers.sum(axis=-1, keepdims=True)
     return powers
-
-
-@cache
-def shipped_card() -> Mapping[str, Any]:
-    """The model card as data: `model` describes the weights, `measured` what they were found to do."""
-    card: dict[str, Any] = json.loads((resources.files("beacon.analysis") / "model" / CARD_FILE).read_text("utf-8"))
-    return card
 
 
 @cache
