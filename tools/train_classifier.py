@@ -55,7 +55,7 @@ SHORT_EXAMPLES = 150
 """Short examples made for each language and label."""
 CORE_PHRASES = (1, 1, 1, 2, 3)
 """How many phrases a short example has at its core: drawn from these."""
-SHORT_WEIGHT = 0.2
+SHORT_WEIGHT = 0.5
 """What all short examples weigh together, where all real answers weigh 1."""
 
 

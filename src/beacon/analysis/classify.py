@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from beacon.analysis.answer import LABELS, TEXT_LABELS, AnswerText, Classification, Label, TextLabel
+from beacon.analysis.answer import LABELS, TEXT_LABELS, AnswerText, Classification, Label, TextLabel, in_reason
 from beacon.analysis.answer_features import gram_buckets, normalised
 from beacon.analysis.answer_language import language_of
 from beacon.analysis.answer_model import AnswerModel, shipped_model
@@ -76,9 +76,11 @@ def _by_model(item: AnswerText, model: AnswerModel) -> Classification:
 def _reason(label: TextLabel, score: float, passage: str, untrained: str | None) -> str:
     sentence = f"{_LIKENESS[label]} (probability {score:.2f})"
     if passage:
-        sentence += f", most clearly “{''.join(c for c in passage if c.isprintable())}”"
+        sentence += f", most clearly “{in_reason(passage)}”"
     if untrained:
-        sentence += f"; no answers in this language ({untrained}) were learnt from, so that the error is not known"
+        sentence += (
+            f"; no answers in this language ({in_reason(untrained)}) were learnt from, so that the error is not known"
+        )
     return sentence + "."
 
 
