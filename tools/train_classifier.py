@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import yaml
@@ -27,9 +27,9 @@ from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression
 
 from beacon.analysis.answer import TEXT_LABELS, TextLabel
-from beacon.analysis.answer_features import BUCKETS, Counts, count_grams
+from beacon.analysis.answer_card import CARD_FILE
+from beacon.analysis.answer_features import BUCKETS, Counts, count_grams, gram_buckets, normalised
 from beacon.analysis.answer_model import (
-    CARD_FILE,
     OTHER_LANGUAGES,
     WEIGHTS_FILE,
     AnswerModel,
@@ -51,10 +51,15 @@ FOLDS = 6
 SPLITS = (0, 1, 2)
 REGULARISATION = 10.0
 """C of scikit-learn: the inverse strength of the L2 penalty, with weights whose mean is 1."""
-SHORT_EXAMPLES = 100
+SHORT_EXAMPLES = 150
 """Short examples made for each language and label."""
-SHORT_WEIGHT = 0.2
+CORE_PHRASES = (1, 1, 1, 2, 3)
+"""How many phrases a short example has at its core: drawn from these."""
+SHORT_WEIGHT = 0.5
 """What all short examples weigh together, where all real answers weigh 1."""
+
+
+Phrases = dict[Literal["before", "core", "after"], list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,30 +94,31 @@ def real_examples(rows: Sequence[dict[str, Any]]) -> list[Example]:
 
 def short_examples(path: Path = SHORT_ANSWERS, count: int = SHORT_EXAMPLES) -> list[Example]:
     """`count` texts for each language and label, drawn from the phrases by a generator seeded with their names."""
-    phrases: dict[str, dict[TextLabel, list[list[str]]]] = yaml.safe_load(path.read_text("utf-8"))
+    phrases: dict[str, dict[TextLabel, Phrases]] = yaml.safe_load(path.read_text("utf-8"))
     return [
         Example(text, label, language, None, None)
         for language, by_label in phrases.items()
-        for label, slots in by_label.items()
-        for text in _drawn(slots, count, "" if language == "zh" else " ", f"{language}/{label}")
+        for label, own in by_label.items()
+        for text in _drawn(own, count, "" if language == "zh" else " ", random.Random(f"{language}/{label}"))
     ]
 
 
-def _drawn(slots: list[list[str]], count: int, joiner: str, seed: str) -> Iterator[str]:
-    """Texts of one phrase a slot, all different; the phrases of the longest slot take turns."""
-    source = random.Random(seed)
-    core = max(range(len(slots)), key=lambda i: len(slots[i]))
+def _drawn(phrases: Phrases, count: int, joiner: str, source: random.Random) -> Iterator[str]:
+    """Texts, all different. Every label is drawn in the same lengths, so that length says nothing about it."""
     seen: set[str] = set()
-    turn = 0
     while len(seen) < count:
-        chosen = [source.choice(slot) for slot in slots]
-        chosen[core] = slots[core][turn % len(slots[core])]
-        turn += 1
-        text = joiner.join(phrase for phrase in chosen if phrase)
-        text = text[0].upper() + text[1:]
+        first, *more = source.sample(phrases["core"], source.choice(CORE_PHRASES))
+        before = source.choice(phrases["before"]) if phrases["before"] and source.random() < 0.6 else ""
+        after = source.choice(phrases["after"]) if source.random() < 0.4 else ""
+        begun = before + joiner + first if before else first
+        text = joiner.join(_capitalised(phrase) for phrase in (begun, *more, after) if phrase)
         if text not in seen:
             seen.add(text)
             yield text
+
+
+def _capitalised(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,7 +131,7 @@ class Corpus:
 
     @classmethod
     def of(cls, examples: list[Example]) -> Corpus:
-        counted: list[Counts] = [count_grams(example.text) for example in examples]
+        counted: list[Counts] = [count_grams(gram_buckets(normalised(example.text))) for example in examples]
         starts = np.cumsum([0, *(c.buckets.size for c in counted)])
         columns = np.concatenate([c.buckets for c in counted]).astype(np.int32)
         values = np.concatenate([c.weights for c in counted])
@@ -180,16 +186,38 @@ def models_of(corpus: Corpus) -> list[str]:
     return sorted({e.model for e in corpus.examples if e.model is not None})
 
 
-def unseen_models(corpus: Corpus, split: int) -> Iterator[tuple[frozenset[str], AnswerModel]]:
-    """For each group of models a classifier that was trained on all the others, and on the written examples."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Fold:
+    """A group of models, a classifier that has seen none of them, and the logits that it gives their answers."""
+
+    models: frozenset[str]
+    classifier: AnswerModel
+    rows: NDArray[np.int64]
+    logits: NDArray[np.float64]
+
+
+def unseen_folds(corpus: Corpus, split: int) -> list[Fold]:
+    """For each group of models a classifier trained on all the others and on the written examples, if any."""
     everything = frozenset(models_of(corpus))
     written = corpus.where(written=True)
-    for held_out in folds(models_of(corpus), split):
-        yield held_out, fit(corpus, np.concatenate([corpus.where(models=everything - held_out), written]))
+    found = []
+    for models in folds(models_of(corpus), split):
+        classifier = fit(corpus, np.concatenate([corpus.where(models=everything - models), written]))
+        rows = corpus.where(models=models)
+        found.append(Fold(models, classifier, rows, logits_of(classifier, corpus, rows)))
+    return found
+
+
+def calibrated_folds(corpus: Corpus, found: Sequence[Fold]) -> list[Fold]:
+    """The folds, each classifier calibrated on the answers of the other folds: never on its own."""
+    return [
+        replace(fold, classifier=calibrated(fold.classifier, corpus, [other for other in found if other is not fold]))
+        for fold in found
+    ]
 
 
 def logits_of(model: AnswerModel, corpus: Corpus, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.array([model.logits(corpus.examples[i].text) for i in rows])
+    return np.array([model.logits(gram_buckets(normalised(corpus.examples[i].text))) for i in rows])
 
 
 def temperature(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
@@ -202,51 +230,43 @@ def temperature(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> float
     return float(np.exp(minimize_scalar(loss, bounds=(-2.0, 2.0), method="bounded").x))
 
 
-def calibrated(model: AnswerModel, corpus: Corpus, logits: NDArray[np.float64], rows: NDArray[np.int64]) -> AnswerModel:
-    """The model with a temperature for each trained language, from the logits of answers that were unseen."""
-    languages = np.array([corpus.examples[i].language for i in rows])
+def calibrated(model: AnswerModel, corpus: Corpus, unseen: Sequence[Fold]) -> AnswerModel:
+    """The model with a temperature for each trained language, from answers whose models were unseen."""
+    rows = np.concatenate([fold.rows for fold in unseen])
+    logits = np.concatenate([fold.logits for fold in unseen])
+    languages = languages_of(corpus, rows)
     labels = corpus.labels[rows]
     found = {code: temperature(logits[languages == code], labels[languages == code]) for code in TRAINED_LANGUAGES}
     return replace(model, temperatures={**model.temperatures, **found})
 
 
-def unseen_language_temperature(corpus: Corpus) -> float:
-    """The temperature of a language of which only written examples were trained on.
-
-    Measured on Finnish and Chinese, by models that saw no real answer in them.
-    """
-    logits, rows = [], []
-    for language in ("fi", "zh"):
-        real = corpus.where()
-        spoken = np.array([corpus.examples[i].language == language for i in real])
-        model = fit(corpus, np.concatenate([real[~spoken], corpus.where(written=True)]))
-        rows.append(real[spoken])
-        logits.append(logits_of(model, corpus, rows[-1]))
-    return temperature(np.concatenate(logits), corpus.labels[np.concatenate(rows)])
+def languages_of(corpus: Corpus, rows: NDArray[np.int64]) -> NDArray[np.str_]:
+    return np.array([corpus.examples[i].language for i in rows])
 
 
-def unseen_logits(corpus: Corpus, split: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Row numbers of all real examples, and the logits that classifiers which never saw their model give them."""
-    rows, logits = [], []
-    for held_out, model in unseen_models(corpus, split):
-        rows.append(corpus.where(models=held_out))
-        logits.append(logits_of(model, corpus, rows[-1]))
-    return np.concatenate(rows), np.concatenate(logits)
+def unseen_language(corpus: Corpus, language: str) -> Fold:
+    """A classifier that saw only written examples of this language, and its logits of the real answers in it."""
+    real = corpus.where()
+    spoken = languages_of(corpus, real) == language
+    classifier = fit(corpus, np.concatenate([real[~spoken], corpus.where(written=True)]))
+    return Fold(frozenset(), classifier, real[spoken], logits_of(classifier, corpus, real[spoken]))
 
 
 def label_unseen(corpus: Corpus, rows: Sequence[dict[str, Any]], split: int) -> Iterator[dict[str, Any]]:
     """Every row, labelled by rule or by a classifier that never saw the row's model nor was calibrated on it."""
-    fitted = [(held_out, model, corpus.where(models=held_out)) for held_out, model in unseen_models(corpus, split)]
-    logits = [logits_of(model, corpus, numbers) for _, model, numbers in fitted]
-    for index, (held_out, model, _) in enumerate(fitted):
-        others = [i for i in range(len(fitted)) if i != index]
-        reader = calibrated(
-            model,
-            corpus,
-            np.concatenate([logits[i] for i in others]),
-            np.concatenate([fitted[i][2] for i in others]),
-        )
-        yield from classify_rows((row for row in rows if row["model"] in held_out), reader)
+    for fold in calibrated_folds(corpus, unseen_folds(corpus, split)):
+        yield from classify_rows((row for row in rows if row["model"] in fold.models), fold.classifier)
+
+
+def train(corpus: Corpus) -> AnswerModel:
+    """The model of all examples, calibrated on answers of models, and for others of languages, not seen."""
+    model = calibrated(fit(corpus, np.arange(len(corpus.examples))), corpus, unseen_folds(corpus, SPLITS[0]))
+    foreign = [unseen_language(corpus, language) for language in ("fi", "zh")]
+    other = temperature(
+        np.concatenate([fold.logits for fold in foreign]),
+        corpus.labels[np.concatenate([fold.rows for fold in foreign])],
+    )
+    return replace(model, temperatures={**model.temperatures, OTHER_LANGUAGES: other})
 
 
 def write_model(model: AnswerModel, corpus: Corpus, directory: Path = MODEL_DIRECTORY) -> None:
@@ -267,13 +287,6 @@ def write_model(model: AnswerModel, corpus: Corpus, directory: Path = MODEL_DIRE
         "settings": {"C": REGULARISATION, "short_weight": SHORT_WEIGHT, "scikit-learn": version("scikit-learn")},
     }
     (directory / CARD_FILE).write_text(json.dumps({"model": described}, indent=1) + "\n", "utf-8")
-
-
-def train(corpus: Corpus) -> AnswerModel:
-    """The model of all examples, calibrated on answers of models that its like have not seen."""
-    rows, logits = unseen_logits(corpus, SPLITS[0])
-    model = calibrated(fit(corpus, np.arange(len(corpus.examples))), corpus, logits, rows)
-    return replace(model, temperatures={**model.temperatures, OTHER_LANGUAGES: unseen_language_temperature(corpus)})
 
 
 def main() -> None:

@@ -48,3 +48,8 @@ class Classification:
     truncated: bool = False
     retracted: bool = False
     untrained_language: bool = False
+
+
+def in_reason(text: str) -> str:
+    """A stranger's text as a reason may quote it: what can be printed of it, at most 100 characters."""
+    return "".join(character for character in text[:100] if character.isprintable())

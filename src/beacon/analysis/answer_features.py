@@ -20,6 +20,8 @@ MAX_CHARACTERS = 65_536
 _ROLL = np.uint32(0x01000193)
 _MIX = np.uint32(0x9E3779B1)
 _SHIFT = np.uint32(32 - BITS)
+_DAMPED = 1 + np.log(np.maximum(1, np.arange(LONGEST_GRAM * (MAX_CHARACTERS + 2) + 1))).astype(np.float32)
+"""1 + ln(count), by count."""
 
 
 class Counts(NamedTuple):
@@ -31,7 +33,7 @@ class Counts(NamedTuple):
 
 def normalised(text: str) -> str:
     """Lower case, runs of white space as one space, one apostrophe, a space at either end."""
-    return f" {' '.join(text[:MAX_CHARACTERS].lower().replace('’', chr(39)).split())} "
+    return f" {' '.join(text[:MAX_CHARACTERS].lower()[:MAX_CHARACTERS].replace('’', chr(39)).split())} "
 
 
 def gram_buckets(text: str) -> list[NDArray[np.uint32]]:
@@ -40,7 +42,7 @@ def gram_buckets(text: str) -> list[NDArray[np.uint32]]:
     The hash of n characters is rolled on from that of n - 1 (`h * _ROLL + code point`, modulo 2**32), then
     spread by a multiplication (Knuth) of which the high bits are kept. Lone surrogates are code points too.
     """
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.dtype("<u4")).astype(np.uint32)
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4").astype(np.uint32, copy=False)
     rolled, grams = codes, []
     for n in range(1, LONGEST_GRAM + 1):
         if n > 1:
@@ -52,9 +54,10 @@ def gram_buckets(text: str) -> list[NDArray[np.uint32]]:
     return grams
 
 
-def count_grams(text: str) -> Counts:
-    """The n-gram counts of a text, damped."""
-    ordered = np.sort(np.concatenate(gram_buckets(normalised(text))))
-    ends = np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), ordered.size - 1)
-    counts = np.diff(ends, prepend=-1).astype(np.float32)
-    return Counts(ordered[ends], 1 + np.log(counts))
+def count_grams(grams: list[NDArray[np.uint32]]) -> Counts:
+    """What `gram_buckets` found, counted, each count damped."""
+    ordered = np.concatenate(grams)
+    ordered.sort()
+    starts = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+    bounds = np.concatenate(([0], starts, [ordered.size]))
+    return Counts(ordered.take(bounds[:-1]), _DAMPED.take(bounds[1:] - bounds[:-1]))

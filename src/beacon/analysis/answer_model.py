@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from beacon.analysis.answer import TEXT_LABELS, TextLabel
-from beacon.analysis.answer_features import BUCKETS, count_grams, gram_buckets, normalised
+from beacon.analysis.answer_card import shipped_card
+from beacon.analysis.answer_features import BUCKETS, count_grams
 
 WEIGHTS_FILE = "answers.npy"
-CARD_FILE = "card.json"
 OTHER_LANGUAGES = "other"
 """The key of the calibration for languages that have none of their own."""
 
@@ -46,35 +44,35 @@ class AnswerModel:
     def is_trained_in(self, language: str | None) -> bool:
         return language in self.temperatures and language != OTHER_LANGUAGES
 
-    def logits(self, text: str) -> NDArray[np.float64]:
+    def logits(self, grams: list[NDArray[np.uint32]]) -> NDArray[np.float64]:
         """Uncalibrated scores, one per label: the unit-length TF-IDF vector times the weights."""
-        buckets, damped = count_grams(text)
+        buckets, damped = count_grams(grams)
         rows = self.table.take(buckets, axis=0)
         vector = damped * rows[:, _IDF]
         # Not a matrix product: its order of summation depends on the machine's linear algebra library.
-        products: NDArray[np.float64] = np.einsum("i,ij->j", vector, rows[:, :_IDF], dtype=np.float64)
-        length = float(np.sqrt(np.einsum("i,i->", vector, vector, dtype=np.float64)))
-        return products / max(length, 1e-12) + self.intercept
+        products = np.einsum("i,ij->j", vector, rows)[:_IDF].astype(np.float64)
+        length = float(np.sqrt(np.einsum("i,i->", vector, vector)))
+        scores: NDArray[np.float64] = products / max(length, 1e-12) + self.intercept
+        return scores
 
-    def probabilities(self, text: str, language: str | None) -> NDArray[np.float64]:
+    def probabilities(self, grams: list[NDArray[np.uint32]], language: str | None) -> NDArray[np.float64]:
         """Calibrated probabilities, one per label of TEXT_LABELS."""
         key = language if language is not None and self.is_trained_in(language) else OTHER_LANGUAGES
-        return softmax(self.logits(text) / self.temperatures[key])
+        return softmax(self.logits(grams) / self.temperatures[key])
 
-    def telling_passage(self, text: str, label: TextLabel) -> str:
-        """The passage, in lower case and at word boundaries, that speaks most for `label`."""
-        shown = normalised(text)
-        column = TEXT_LABELS.index(label)
-        weight = np.zeros(len(shown), dtype=np.float64)
-        for buckets in gram_buckets(shown):
+    def telling_passage(self, text: str, grams: list[NDArray[np.uint32]], label: TextLabel) -> str:
+        """The passage of a normalised text, at word boundaries, that speaks most for `label`."""
+        if len(text) <= PASSAGE:
+            return text.strip()
+        contrast = np.array([float(other == label) for other in TEXT_LABELS] + [0.0], dtype=np.float32)
+        contrast[:_IDF] -= 1 / _IDF
+        weight = np.zeros(len(text))
+        for buckets in grams:
             rows = self.table.take(buckets, axis=0)
-            margin = rows[:, column] - rows[:, :_IDF].mean(axis=1)
-            weight[: buckets.size] += margin * rows[:, _IDF]
-        if len(shown) <= PASSAGE:
-            return shown.strip()
+            weight[: buckets.size] += np.einsum("ij,j->i", rows, contrast) * rows[:, _IDF]
         sums = np.concatenate(([0.0], np.cumsum(weight)))
         begin = int(np.argmax(sums[PASSAGE:] - sums[:-PASSAGE]))
-        return whole_words(shown, begin, begin + PASSAGE)
+        return whole_words(text, begin, begin + PASSAGE)
 
 
 def whole_words(text: str, begin: int, end: int) -> str:
@@ -89,13 +87,6 @@ def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     powers: NDArray[np.float64] = np.exp(logits - logits.max(axis=-1, keepdims=True))
     powers /= powers.sum(axis=-1, keepdims=True)
     return powers
-
-
-@cache
-def shipped_card() -> Mapping[str, Any]:
-    """The model card as data: `model` describes the weights, `measured` what they were found to do."""
-    card: dict[str, Any] = json.loads((resources.files("beacon.analysis") / "model" / CARD_FILE).read_text("utf-8"))
-    return card
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from beacon.analysis.answer import AnswerText, Label
+from beacon.analysis.answer import AnswerText, Label, in_reason
 
 # The finish reasons of OpenAI-compatible servers and, as proxies pass them on, of Anthropic's and Google's
 # APIs, in lower case.
@@ -57,8 +57,8 @@ def _ruling_on_nothing(answer: AnswerText, finish: str | None) -> Ruling:
     if finish is None:
         return Ruling("failure", "No text came, and nothing says that the answer finished.")
     if is_cut_short(answer):
-        return Ruling("empty", f"No text came before the token limit: finish reason {finish}.")
-    return Ruling("empty", f"The answer finished normally ({finish}) and has no text.")
+        return Ruling("empty", f"No text came before the token limit: finish reason {in_reason(finish)}.")
+    return Ruling("empty", f"The answer finished normally ({in_reason(finish)}) and has no text.")
 
 
 def finish_of(answer: AnswerText) -> str | None:

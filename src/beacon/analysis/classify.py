@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from beacon.analysis.answer import LABELS, TEXT_LABELS, AnswerText, Classification, Label, TextLabel
+from beacon.analysis.answer import LABELS, TEXT_LABELS, AnswerText, Classification, Label, TextLabel, in_reason
+from beacon.analysis.answer_features import gram_buckets, normalised
 from beacon.analysis.answer_language import language_of
 from beacon.analysis.answer_model import AnswerModel, shipped_model
 from beacon.analysis.answer_rules import Ruling, is_cut_short, ruling
@@ -53,15 +54,18 @@ def _by_rule(item: AnswerText, ruled: Ruling) -> Classification:
 
 def _by_model(item: AnswerText, model: AnswerModel) -> Classification:
     language = language_of(item.language, item.answer)
-    chances = model.probabilities(item.answer, language)
+    text = normalised(item.answer)
+    grams = gram_buckets(text)
+    chances = model.probabilities(grams, language)
     label = TEXT_LABELS[int(chances.argmax())]
     score = float(chances.max())
     trained = model.is_trained_in(language)
+    passage = "" if label == "substantive" else model.telling_passage(text, grams, label)
     return Classification(
         label=label,
         score=score,
         probabilities=dict.fromkeys(LABELS, 0.0) | dict(zip(TEXT_LABELS, chances.tolist(), strict=True)),
-        reason=_reason(item.answer, label, score, language, trained, model),
+        reason=_reason(label, score, passage, None if trained else language or "unknown"),
         source="model",
         truncated=is_cut_short(item),
         retracted=item.retracted,
@@ -69,14 +73,14 @@ def _by_model(item: AnswerText, model: AnswerModel) -> Classification:
     )
 
 
-def _reason(text: str, label: TextLabel, score: float, language: str | None, trained: bool, model: AnswerModel) -> str:
+def _reason(label: TextLabel, score: float, passage: str, untrained: str | None) -> str:
     sentence = f"{_LIKENESS[label]} (probability {score:.2f})"
-    if label != "substantive":
-        passage = "".join(c for c in model.telling_passage(text, label) if c.isprintable())
-        sentence += f", most clearly “{passage}”"
-    if not trained:
-        named = f"the language {language!r}" if language else "an unknown language"
-        sentence += f"; the model was not trained on {named}, so that its error there is not known"
+    if passage:
+        sentence += f", most clearly “{in_reason(passage)}”"
+    if untrained:
+        sentence += (
+            f"; no answers in this language ({in_reason(untrained)}) were learnt from, so that the error is not known"
+        )
     return sentence + "."
 
 

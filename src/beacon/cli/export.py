@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, TextIO
 
@@ -16,7 +11,7 @@ from cyclopts import Parameter
 
 from beacon.cli.reading import with_database
 from beacon.cli.settings import DatabaseOption, JobArgument
-from beacon.errors import UnavailableError
+from beacon.cli.sink import sink
 from beacon.store import executions, jobs
 from beacon.store.database import Database
 
@@ -41,13 +36,13 @@ def export(
 
     Example: `beacon export k3v9 --format csv --output answers.csv`
     """
-    with _sink(output) as sink:
-        with_database(database, lambda opened: _export(opened, job, to, sink))
+    with sink(output) as stream:
+        with_database(database, lambda opened: _export(opened, job, to, stream))
 
 
-async def _export(database: Database, prefix: str, to: str, sink: TextIO) -> None:
+async def _export(database: Database, prefix: str, to: str, stream: TextIO) -> None:
     job_id = await database.read(jobs.resolve_id, prefix)
-    write = _csv_writer(sink) if to == "csv" else _jsonl_writer(sink)
+    write = _csv_writer(stream) if to == "csv" else _jsonl_writer(stream)
     after = -1
     while rows := await database.read(executions.page, job_id, after=after):
         for row in rows:
@@ -60,12 +55,12 @@ def exported(row: dict[str, Any]) -> dict[str, Any]:
     return {name: row["id"] if name == "execution_id" else row[name] for name in FIELDS}
 
 
-def _jsonl_writer(sink: TextIO) -> Any:
-    return lambda row: sink.write(json.dumps(row, ensure_ascii=False) + "\n")
+def _jsonl_writer(stream: TextIO) -> Any:
+    return lambda row: stream.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def _csv_writer(sink: TextIO) -> Any:
-    writer = csv.DictWriter(sink, FIELDS, lineterminator="\r\n")
+def _csv_writer(stream: TextIO) -> Any:
+    writer = csv.DictWriter(stream, FIELDS, lineterminator="\r\n")
     writer.writeheader()
     return lambda row: writer.writerow({name: defused(value) for name, value in row.items()})
 
@@ -73,21 +68,3 @@ def _csv_writer(sink: TextIO) -> Any:
 def defused(value: object) -> object:
     """A text that a spreadsheet would run as a formula gets an apostrophe before it."""
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
-
-
-@contextmanager
-def _sink(output: Path | None) -> Iterator[TextIO]:
-    """stdout, or a file that appears under its name only once it is whole."""
-    if output is None:
-        yield sys.stdout
-        return
-    try:
-        handle, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
-        try:
-            with open(handle, "w", encoding="utf-8", newline="") as file:
-                yield file
-            os.replace(name, output)
-        finally:
-            Path(name).unlink(missing_ok=True)
-    except OSError as error:
-        raise UnavailableError(f"cannot write {output}: {error.strerror}", where=str(output)) from error

@@ -1,1 +1,0 @@
-"""Programs for those who build Beacon; nothing here is needed to run it."""
