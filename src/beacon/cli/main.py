@@ -47,22 +47,28 @@ COMMANDS = {
 }
 """In the order in which they are shown."""
 
-app = App(
-    name="beacon",
-    help=(
-        "Measures whether language models give people in different places different answers.\n\n"
-        "Begin with `beacon demo --once`. `beacon COMMAND --help` explains a command."
-    ),
-    version=__version__,
-    result_action="return_value",
-    group_commands=OTHER,
-)
-for _number, (_name, _command) in enumerate(COMMANDS.items()):
-    app.command(_command.place(_name), name=_name, help=_command.says, group=_command.group, sort_key=_number)
+
+def build_app(*, overview: bool) -> App:
+    """The commands, with a line on each for the overview: it would take the place of a command's own help."""
+    app = App(
+        name="beacon",
+        help=(
+            "Measures whether language models give people in different places different answers.\n\n"
+            "Begin with `beacon demo --once`. `beacon COMMAND --help` explains a command."
+        ),
+        version=__version__,
+        result_action="return_value",
+        group_commands=OTHER,
+    )
+    for number, (name, command) in enumerate(COMMANDS.items()):
+        says = command.says if overview else None
+        app.command(command.place(name), name=name, help=says, group=command.group, sort_key=number)
+    return app
 
 
 def main() -> None:
     """The console entry: every error that is expected ends in a sentence and an exit code of the contract."""
+    app = build_app(overview=not any(token in COMMANDS for token in sys.argv[1:2]))
     try:
         code = app(exit_on_error=False, print_error=False)
         sys.stdout.flush()
@@ -86,6 +92,11 @@ def main() -> None:
         # The reader of a pipe is gone, as after `beacon jobs | head`: nothing more can be said to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = ExitCode.DONE
+    except OSError as error:
+        # What the commands do with files and sockets is explained by them; this is what they print to.
+        complain(f"the output cannot be written: {error.strerror}\n  to do: free some space, or name another place")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = ExitCode.UNAVAILABLE
     sys.exit(int(code or ExitCode.DONE))
 
 

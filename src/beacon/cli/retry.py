@@ -18,10 +18,12 @@ from beacon.domain.clock import SystemClock
 from beacon.domain.failure import FailureKind
 from beacon.domain.names import suggest
 from beacon.domain.spec import check_against_fleet
+from beacon.domain.states import UNSUCCESSFUL
 from beacon.errors import ConflictError, ExitCode, InputError
 from beacon.store import interventions, jobs
 from beacon.store.database import Database
 from beacon.store.executions import Filter
+from beacon.store.jobs import Job
 
 KINDS = [kind.value for kind in FailureKind]
 
@@ -31,7 +33,8 @@ def retry(
     /,
     *executions: Annotated[str, Parameter(help="Ids of executions; default all that did not complete.")],
     kind: Annotated[
-        tuple[str, ...], Parameter(negative="", help="Only failures of this kind; may be given several times.")
+        tuple[str, ...],
+        Parameter(negative="", show_default=False, help="Only failures of this kind; may be given several times."),
     ] = (),
     finalize: Annotated[
         bool, Parameter(negative="", show_default=False, help="Only make the report of a job that has failed without.")
@@ -44,7 +47,7 @@ def retry(
     Where a process runs the job, that process does it; else this one, which then needs the fleet. What completed is
     never asked again.
 
-    Examples:
+    For example:
 
     ```
     beacon retry k3v9 --fleet fleet.yaml
@@ -57,22 +60,31 @@ def retry(
             raise InputError(f"unknown kind of failure {name!r}", where="--kind", todo=suggest(name, KINDS))
     telling = Telling(False, time.monotonic(), fleet, database)
     chosen = Filter(kinds=kind)
-    job_id, driven = with_database(database, lambda opened: _whose(opened, job))
+    found, driven = with_database(database, lambda opened: _whose(opened, job))
     if finalize:
         if kind or executions:
             raise InputError("--finalize tries no execution again", todo="leave out the kinds and executions, or it")
-        return asyncio.run(_finalize_here(job_id, telling))
+        return asyncio.run(_finalize_here(found.id, telling))
+    _refuse_needless(found)
     if not driven:
-        return asyncio.run(_retry_here(job_id, chosen, executions, telling))
-    with_database(database, lambda opened: _reopen(opened, job_id, chosen, executions))
+        return asyncio.run(_retry_here(found.id, chosen, executions, telling))
+    with_database(database, lambda opened: _reopen(opened, found.id, chosen, executions))
     say("Its runner takes them up.")
     return ExitCode.DONE
 
 
-async def _whose(database: Database, prefix: str) -> tuple[str, bool]:
-    """The job's id, and whether a living runner drives it."""
-    job_id = await database.read(jobs.resolve_id, prefix)
-    return job_id, await somebody_drives(database, job_id)
+async def _whose(database: Database, prefix: str) -> tuple[Job, bool]:
+    """The job, and whether a living runner drives it."""
+    job = await database.read(jobs.get, await database.read(jobs.resolve_id, prefix))
+    return job, await somebody_drives(database, job.id)
+
+
+def _refuse_needless(job: Job) -> None:
+    """Said before a fleet is asked for, or the lab started."""
+    if not any(job.counts[status.value] for status in UNSUCCESSFUL):
+        state = "all completed" if job.over else "none has failed so far"
+        what = f"nothing to retry: of {job.total} executions {state}"
+        raise ConflictError(what, where=f"job {job.id}", todo=f"`beacon show {job.id}` shows them")
 
 
 async def _reopen(database: Database, job_id: str, chosen: Filter, executions: tuple[str, ...]) -> None:
@@ -80,8 +92,10 @@ async def _reopen(database: Database, job_id: str, chosen: Filter, executions: t
     now = SystemClock().wall()
     reopened = await database.write(interventions.reopen, job_id, chosen, now, executions)
     if reopened.count == 0:
-        what = "no execution of the job that did not complete fits" if chosen.kinds or executions else "all completed"
-        raise ConflictError(f"nothing to retry: {what}", where=f"job {job_id}", todo=f"see: beacon show {job_id}")
+        todo = f"`beacon show {job_id}` shows what failed, and of which kind"
+        raise ConflictError(
+            "nothing to retry: what was named completed, or is no failure", where=f"job {job_id}", todo=todo
+        )
     say(f"job {job_id}: {reopened.count} executions are tried again")
 
 

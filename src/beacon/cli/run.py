@@ -40,7 +40,7 @@ def run(
 
     Ctrl-C stops it cleanly; what was recorded is kept, and `--resume` goes on.
 
-    Examples:
+    For example:
 
     ```
     beacon run examples/quickstart.yaml --fleet lab

@@ -143,6 +143,9 @@ def explain_sqlite(error: DBAPIError, url: str) -> DatabaseError:
     if "locked" in text or "busy" in text:
         what = f"the database is locked by another process (waited {BUSY_TIMEOUT_S:g} s)"
         todo = "end or wait for the process that holds it, then run the command again"
+    elif "disk I/O error" in text:
+        what = "the database's file could not be written or read: the disk is full, a limit was reached, or it fails"
+        todo = "free some space or look for the disk's errors in the system's log, then resume the job"
     elif "full" in text:
         what, todo = "the disk is full, nothing was half-written", "free some space, then resume the job"
     elif "readonly" in text or "unable to open" in text:
