@@ -23,6 +23,7 @@ COMMANDS = {
     "run": "beacon.cli.run:run",
     "plan": "beacon.cli.plan:plan",
     "serve": "beacon.cli.serve:serve",
+    "agent": "beacon.cli.agent:agent",
     "lab": "beacon.cli.lab:lab",
     "jobs": "beacon.cli.jobs:jobs",
     "show": "beacon.cli.show:show",
