@@ -43,21 +43,8 @@ COMMANDS = {
     "export": Command(RESULTS, "A job's executions as CSV or JSON lines."),
     "classify": Command(RESULTS, "Label any file of answers: refused, evasive, substantive, …"),
     "serve": Command(PROCESSES, "The portal, the API and a runner in one process."),
+    "agent": Command(PROCESSES, "A mailbox beside an inference server: no finished answer is lost."),
     "lab": Command(PROCESSES, "Simulated providers in the foreground."),
-    "demo": "beacon.cli.demo:demo",
-    "run": "beacon.cli.run:run",
-    "plan": "beacon.cli.plan:plan",
-    "serve": "beacon.cli.serve:serve",
-    "agent": "beacon.cli.agent:agent",
-    "lab": "beacon.cli.lab:lab",
-    "jobs": "beacon.cli.jobs:jobs",
-    "show": "beacon.cli.show:show",
-    "watch": "beacon.cli.watch:watch",
-    "cancel": "beacon.cli.cancel:cancel",
-    "retry": "beacon.cli.retry:retry",
-    "report": "beacon.cli.report:report",
-    "export": "beacon.cli.export:export",
-    "classify": "beacon.cli.classify:classify",
 }
 """In the order in which they are shown."""
 
