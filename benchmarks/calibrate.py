@@ -107,9 +107,7 @@ def line(case: Case, tally: Tally) -> str:
         parts.append(f"P(p<=a)/a {shares}")
     if tally.real:
         parts.append(f"power {tally.found / tally.real:.3f} fdr {tally.false_share / tally.jobs:.3f}")
-    parts.append(
-        f"cover pack {tally.covers_pack / tally.pairs:.3f} all {tally.covers_population / tally.pairs:.3f}"
-    )
+    parts.append(f"cover pack {tally.covers_pack / tally.pairs:.3f} all {tally.covers_population / tally.pairs:.3f}")
     if tally.pack_intervals:
         parts.append(f"interval_pack {tally.pack_interval_covers / tally.pack_intervals:.3f}")
     return "  ".join(parts)
@@ -143,8 +141,7 @@ def judge(results: Iterable[tuple[Case, Tally]]) -> list[Promise]:
     modest = Promise("power at the plan's smallest effect <= 0.95 at rates 0.1 and 0.5")
     pack = Promise("interval covers the pack's average >= 0.94")
     everywhere = {
-        q: Promise(f"interval covers such questions' average >= {c:g}, Q = {q}")
-        for q, c in COVERAGE_ALL.items()
+        q: Promise(f"interval covers such questions' average >= {c:g}, Q = {q}") for q, c in COVERAGE_ALL.items()
     }
     contradictions = Promise("no call contradicts its interval")
     for case, tally in results:
@@ -152,9 +149,7 @@ def judge(results: Iterable[tuple[Case, Tally]]) -> list[Promise]:
         contradictions.see(tally.contradictions, 0, at_most=True, where=where)
         pack.see(tally.covers_pack / tally.pairs, 0.94, at_most=False, where=where)
         limit = COVERAGE_ALL[shape.questions]
-        everywhere[shape.questions].see(
-            tally.covers_population / tally.pairs, limit, at_most=False, where=where
-        )
+        everywhere[shape.questions].see(tally.covers_population / tally.pairs, limit, at_most=False, where=where)
         if case.kind in {"null", "interaction"}:
             share = tally.any_finding / tally.jobs
             null.see(share, 0.065, at_most=True, where=where)
@@ -179,9 +174,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Measure null rates, power and coverage of the findings.")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     parser.add_argument("--per-shape", type=int, default=4_000, help="simulated jobs a shape (default 4000)")
-    parser.add_argument(
-        "--only", choices=["null", "interaction", "effect", "power"], help="one kind of shape"
-    )
+    parser.add_argument("--only", choices=["null", "interaction", "effect", "power"], help="one kind of shape")
     arguments = parser.parse_args()
     started = time.perf_counter()
     results = []

@@ -67,9 +67,7 @@ def assess_rates(
         counted = table(comparison, counts)
         test = pair.compare(counted.clusters, alpha=settings.alpha, draws=settings.draws, seed=settings.seed)
         if test is None:
-            not_tested.append(
-                NotTested(comparison, measure.name, _too_few(comparison, len(counted.clusters)))
-            )
+            not_tested.append(NotTested(comparison, measure.name, _too_few(comparison, len(counted.clusters))))
         else:
             family = "/".join((measure.name, *comparison.family))
             families.setdefault(family, []).append((comparison, counted, test))
@@ -93,13 +91,9 @@ def assess_texts(
         if comparison.factor not in LIKE or comparison.level != "overall":
             continue
         if comparison.language_bound:
-            not_tested.append(
-                NotTested(comparison, TEXT_DISTANCE, "the groups were asked in different languages")
-            )
+            not_tested.append(NotTested(comparison, TEXT_DISTANCE, "the groups were asked in different languages"))
             continue
-        test = compare_texts(
-            comparison, library, alpha=settings.alpha, draws=settings.draws, seed=settings.seed
-        )
+        test = compare_texts(comparison, library, alpha=settings.alpha, draws=settings.draws, seed=settings.seed)
         if test is None:
             reason = f"needs {MINIMUM_CLUSTERS} questions with two texts or more in both"
             not_tested.append(NotTested(comparison, TEXT_DISTANCE, reason))

@@ -111,8 +111,7 @@ def _pairs(shape: Shape, rng: np.random.Generator) -> Iterator[_Pair]:
         for a, b in combinations(range(shape.regions), 2):
             used = [q for q in range(shape.questions) if asked[q, a] and asked[q, b]]
             clusters: list[Cluster] = [
-                (Counts(int(marked[q, a]), int(asked[q, a]), int(marked[q, b]), int(asked[q, b])),)
-                for q in used
+                (Counts(int(marked[q, a]), int(asked[q, a]), int(marked[q, b]), int(asked[q, b])),) for q in used
             ]
             pack = float(np.mean(rates[used, b] - rates[used, a])) if used else 0.0
             yield _Pair(clusters, pack, means[b] - means[a], means[a] != means[b])

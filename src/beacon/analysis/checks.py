@@ -74,9 +74,7 @@ def _within(
         )
     elif within.effect is not None and within.p is not None:
         said = "holds" if within.holds(claim.effect) else "is not shown"
-        effect = (
-            points(abs(within.effect)) if claim.effect * within.effect >= 0 else points(-abs(within.effect))
-        )
+        effect = points(abs(within.effect)) if claim.effect * within.effect >= 0 else points(-abs(within.effect))
         caveats.append(
             f"Among answers of the same upstream host the difference {said} "
             f"({effect} points, {probability('p', within.p)})."
@@ -110,9 +108,7 @@ def _missing(
         worst = bounds(around.comparison, cells, tally)
         figures["bounds"] = {**asdict(worst), "direction_survives": worst.direction_survives}
         low, high = (worst.low, worst.high) if claim.effect >= 0 else (-worst.high, -worst.low)
-        survives = (
-            "the direction survives" if worst.direction_survives else "the direction would not be certain"
-        )
+        survives = "the direction survives" if worst.direction_survives else "the direction would not be certain"
         said += (
             f" Whatever they would have been, the difference over all that was asked lies between "
             f"{points(low)} and {points(high)} points: {survives}."

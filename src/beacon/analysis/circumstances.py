@@ -47,9 +47,7 @@ class Circumstances:
         parts = []
         if "routes" in confounds:
             differing = next(mix for mix in self.mixes if mix.differs)
-            denied = (
-                f", so not shown to be an effect of the {self.comparison.factor}" if is_difference else ""
-            )
+            denied = f", so not shown to be an effect of the {self.comparison.factor}" if is_difference else ""
             parts.append(f"Over different routes ({self._told(differing)}){denied}")
         if "language" in confounds:
             parts.append(f"Region with language ({self._languages()})")
@@ -63,14 +61,9 @@ class Circumstances:
         confounds = self.confounded_with
         told = []
         if "language" in confounds:
-            told.append(
-                f"Region and language vary together ({self._languages()}): their effects cannot be "
-                "told apart."
-            )
+            told.append(f"Region and language vary together ({self._languages()}): their effects cannot be told apart.")
         if "prompt" in confounds:
-            told.append(
-                "The persona's prompt differs from region to region: it may be what makes the difference."
-            )
+            told.append("The persona's prompt differs from region to region: it may be what makes the difference.")
         told += [
             f"The groups were served differently by {_NOUNS[mix.attribute]} ({self._told(mix)}; "
             f"{probability('p', mix.p)} that the mixes are alike)."

@@ -118,9 +118,7 @@ def _by_prompt(cells: Iterable[Cell], factor: Factor) -> list[tuple[Context, lis
     ]
 
 
-def _compare(
-    design: Design, cells: list[Cell], persona: Context, settings: AnalysisSettings
-) -> Iterator[Comparison]:
+def _compare(design: Design, cells: list[Cell], persona: Context, settings: AnalysisSettings) -> Iterator[Comparison]:
     contexts: dict[Context, list[Cell]] = {}
     for cell in cells:
         contexts.setdefault(tuple((name, getattr(cell, name)) for name in design.context), []).append(cell)
@@ -181,9 +179,7 @@ def table(comparison: Comparison, tally: Tally) -> Table:
     left_out: list[str] = []
     for name, pairs in comparison.clusters:
         cluster = tuple(
-            Counts(tally[a].k, tally[a].n, tally[b].k, tally[b].n)
-            for a, b in pairs
-            if tally[a].n and tally[b].n
+            Counts(tally[a].k, tally[a].n, tally[b].k, tally[b].n) for a, b in pairs if tally[a].n and tally[b].n
         )
         if cluster:
             clusters.append(cluster)

@@ -6,6 +6,7 @@ integers."""
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 from hashlib import sha256
 from itertools import accumulate
@@ -19,10 +20,14 @@ _FEW = 24
 
 
 class Bits:
-    """A stream of 32-bit words, seeded by whatever identifies the test."""
+    """A stream of 32-bit words, seeded by whatever identifies the test: names, numbers and lists of them.
+
+    The seed is the SHA-256, read as a big-endian number, of the identity as JSON without spaces.
+    """
 
     def __init__(self, *identity: object) -> None:
-        seed = int.from_bytes(sha256(repr(identity).encode()).digest(), "big")
+        document = json.dumps(identity, separators=(",", ":"), allow_nan=False)
+        seed = int.from_bytes(sha256(document.encode()).digest(), "big")
         self._source = np.random.PCG64(seed)
 
     def words(self, count: int) -> Words:

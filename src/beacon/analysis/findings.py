@@ -16,9 +16,7 @@ from beacon.analysis.settings import AnalysisSettings
 from beacon.analysis.telling import telling_pairs
 from beacon.analysis.words import counted, listed
 
-WORDING_ONLY = (
-    "Only wording was compared: it differs between engines and settings too, and says nothing of content."
-)
+WORDING_ONLY = "Only wording was compared: it differs between engines and settings too, and says nothing of content."
 
 
 def rate_finding(
@@ -76,9 +74,7 @@ def rate_finding(
         confounded_with=around.confounded_with,
         routes=around.routes,
         checks=checks.figures,
-        telling=telling_pairs(comparison, cells, tally, assessed.measure, test.effect)
-        if is_difference
-        else (),
+        telling=telling_pairs(comparison, cells, tally, assessed.measure, test.effect) if is_difference else (),
     )
 
 
@@ -120,18 +116,13 @@ def text_finding(assessed: AssessedText, around: Circumstances, settings: Analys
 
 def identify(comparison: Comparison, measure: str) -> str:
     context = [comparison.fixed(name) for name in ("model", "region", "persona", "language")]
-    return finding_id(
-        comparison.factor, comparison.level, measure, *context, None, *sorted(comparison.groups)
-    )
+    return finding_id(comparison.factor, comparison.level, measure, *context, None, *sorted(comparison.groups))
 
 
 def _single_questions(differing: Sequence[str], of: int) -> str:
     if not differing:
         return ""
-    return (
-        f" It differs on {len(differing)} of {counted(of, 'question')}; no consistent direction "
-        "over them was shown."
-    )
+    return f" It differs on {len(differing)} of {counted(of, 'question')}; no consistent direction over them was shown."
 
 
 def _left_out(assessed: AssessedRate) -> list[str]:

@@ -26,12 +26,9 @@ def limits(findings: Sequence[Finding], quality: dict[str, Any], settings: Analy
         )
     if quality["answers"] and quality["upstream_unknown"] == quality["answers"]:
         told.append(
-            "No provider said which host served an answer: different routes behind the providers "
-            "cannot be ruled out."
+            "No provider said which host served an answer: different routes behind the providers cannot be ruled out."
         )
-    elsewhere = {
-        name: count for name, count in quality["region_evidence"].items() if name in {"unknown", "declared"}
-    }
+    elsewhere = {name: count for name, count in quality["region_evidence"].items() if name in {"unknown", "declared"}}
     if elsewhere:
         unproven = sum(elsewhere.values())
         told.append(
@@ -68,10 +65,7 @@ def not_found(
         negligible = sum(finding.call == "negligible" for finding in members)
         if not undecided and not negligible:
             continue
-        said = (
-            f"{name}: of {counted(len(members), 'comparison')} {len(undecided)} undecided, "
-            f"{negligible} negligible"
-        )
+        said = f"{name}: of {counted(len(members), 'comparison')} {len(undecided)} undecided, {negligible} negligible"
         widest = max((_reach(finding) for finding in undecided), default=None)
         if widest is not None and members[0].measure != TEXT_DISTANCE:
             said += f"; up to {points(widest)} points remain possible in the least certain"
@@ -94,9 +88,7 @@ def _reach(finding: Finding) -> float:
 
 def summary(findings: Sequence[Finding]) -> str:
     """One paragraph: how many comparisons of regions hold, and how many of them are the region's own."""
-    tested = [
-        f for f in findings if f.factor == "region" and f.level == "overall" and f.measure != TEXT_DISTANCE
-    ]
+    tested = [f for f in findings if f.factor == "region" and f.level == "overall" and f.measure != TEXT_DISTANCE]
     if not tested:
         return "No comparison of regions could be tested."
     differ = [f for f in tested if f.call == "difference"]

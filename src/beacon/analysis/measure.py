@@ -23,9 +23,7 @@ class RateMeasure:
         return observation.label in self.labels
 
 
-REFUSAL_RATE = RateMeasure(
-    "refusal_rate", frozenset({"refusal"}), "refused", "refusals, of all classified answers"
-)
+REFUSAL_RATE = RateMeasure("refusal_rate", frozenset({"refusal"}), "refused", "refusals, of all classified answers")
 WITHHELD_RATE = RateMeasure(
     "withheld_rate",
     frozenset({"refusal", "evasive"}),

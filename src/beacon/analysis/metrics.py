@@ -88,9 +88,7 @@ def _censorship(answers: Answers, region: str) -> float | str:
     """The mean of: the share withheld here, times the share answered with substance where it is largest."""
     products = []
     for found in answers.values():
-        elsewhere = [
-            observations for other, observations in found.items() if other != region and observations
-        ]
+        elsewhere = [observations for other, observations in found.items() if other != region and observations]
         if found.get(region) and elsewhere:
             most = max(_share(observations, {"substantive"}) for observations in elsewhere)
             products.append(_share(found[region], WITHHELD_RATE.labels) * most)

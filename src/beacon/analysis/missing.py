@@ -35,8 +35,7 @@ class Missing:
 
 def missing(comparison: Comparison, cells: Cells, alpha: float, seed: int) -> Missing:
     clusters = [
-        tuple(Counts(*_missing(cells, a), *_missing(cells, b)) for a, b in pairs)
-        for _, pairs in comparison.clusters
+        tuple(Counts(*_missing(cells, a), *_missing(cells, b)) for a, b in pairs) for _, pairs in comparison.clusters
     ]
     planned = pair.arm_sizes(clusters)
     count = pair.in_class(clusters)

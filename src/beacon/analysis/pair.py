@@ -207,9 +207,7 @@ def arm_sizes(clusters: list[Cluster]) -> tuple[int, int]:
 
 def in_class(clusters: list[Cluster]) -> tuple[int, int]:
     """Answers in the class of either arm."""
-    return sum(c.ka for cluster in clusters for c in cluster), sum(
-        c.kb for cluster in clusters for c in cluster
-    )
+    return sum(c.ka for cluster in clusters for c in cluster), sum(c.kb for cluster in clusters for c in cluster)
 
 
 def _rates(clusters: list[Cluster]) -> tuple[float, float]:

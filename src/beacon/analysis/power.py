@@ -229,9 +229,7 @@ def power_plan(
     comparisons = len(spec.models) * regions * (regions - 1) // 2
     personas = len([persona for persona in spec.personas if persona != REGIONAL]) or 1
     asked = personas * min(len(spec.languages_of(region)) for region in spec.regions)
-    design = Design(
-        questions, spec.repeats * asked, max(1, comparisons), spread=spread, completion=completion
-    )
+    design = Design(questions, spec.repeats * asked, max(1, comparisons), spread=spread, completion=completion)
     reaches = []
     for rate in base_rates:
         answers = repeats_needed(design, rate, wanted)

@@ -57,13 +57,11 @@ def notices(quality: dict[str, Any]) -> list[str]:
         )
     if quality["replayed"]:
         told.append(
-            f"{counted(quality['replayed'], 'execution')} of {quality['executions']:,} replay answers "
-            "recorded earlier."
+            f"{counted(quality['replayed'], 'execution')} of {quality['executions']:,} replay answers recorded earlier."
         )
     if quality["missing"]:
         worst = [
-            f"{row['count']} of {row['model']} in {row['region']} ({row['reason']})"
-            for row in quality["missing_by"]
+            f"{row['count']} of {row['model']} in {row['region']} ({row['reason']})" for row in quality["missing_by"]
         ]
         told.append(
             f"{counted(quality['missing'], 'execution')} of {quality['executions']:,} without an answer "

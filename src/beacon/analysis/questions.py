@@ -77,16 +77,13 @@ def question_findings(
     for test in selected:
         pairs = list(combinations(settings.in_order("region", set(test.arms)), 2))
         results = [
-            question_pair(test.arms[a], test.arms[b], settings.alpha, settings.draws, settings.seed)
-            for a, b in pairs
+            question_pair(test.arms[a], test.arms[b], settings.alpha, settings.draws, settings.seed) for a, b in pairs
         ]
         adjusted = holm([result.p for result in results])
         for groups, result, p_holm in zip(pairs, results, adjusted, strict=True):
             q = min(1.0, max(test.q, p_holm * len(tests) / len(selected)))
             if q <= settings.alpha:
-                found.append(
-                    _finding(test, result, q, measure, around[test.model, groups], cells, tally, settings)
-                )
+                found.append(_finding(test, result, q, measure, around[test.model, groups], cells, tally, settings))
     return found
 
 
@@ -129,8 +126,7 @@ def _finding(
         clusters_down=down,
         clusters_equal=1 - up - down,
         call=call_of(q, result.interval, alpha=settings.alpha, smallest_effect=settings.smallest_effect),
-        sentence=around.told_first(is_difference=True)
-        + _sentence(test, groups, result, q, measure, settings),
+        sentence=around.told_first(is_difference=True) + _sentence(test, groups, result, q, measure, settings),
         caveats=(*around.caveats, *around.start_caveats),
         confounded_with=around.confounded_with,
         routes=around.routes,

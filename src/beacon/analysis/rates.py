@@ -20,9 +20,7 @@ def class_of(observation: Observation) -> str:
     return str(observation.label) if observation.answered else "missing"
 
 
-def _row(
-    observations: Iterable[Observation], measures: tuple[RateMeasure, ...], alpha: float
-) -> dict[str, Any]:
+def _row(observations: Iterable[Observation], measures: tuple[RateMeasure, ...], alpha: float) -> dict[str, Any]:
     classes = Counter(class_of(observation) for observation in observations)
     answers = classes.total() - classes["missing"]
     shares: dict[str, Any] = {}
@@ -38,23 +36,16 @@ def _row(
     return {"executions": classes.total(), "answers": answers, "classes": counts, **shares}
 
 
-def cell_rates(
-    cells: Cells, measures: tuple[RateMeasure, ...], settings: AnalysisSettings
-) -> list[dict[str, Any]]:
+def cell_rates(cells: Cells, measures: tuple[RateMeasure, ...], settings: AnalysisSettings) -> list[dict[str, Any]]:
     return [
         {**cell._asdict(), **_row(recorded.executions, measures, settings.alpha)}
         for cell, recorded in sorted(cells.items())
     ]
 
 
-def arm_rates(
-    cells: Cells, measures: tuple[RateMeasure, ...], settings: AnalysisSettings
-) -> list[dict[str, Any]]:
+def arm_rates(cells: Cells, measures: tuple[RateMeasure, ...], settings: AnalysisSettings) -> list[dict[str, Any]]:
     """By model, region, persona and language, over all questions."""
     arms: dict[tuple[str, ...], list[Observation]] = {}
     for cell, recorded in cells.items():
         arms.setdefault(tuple(getattr(cell, name) for name in ARM), []).extend(recorded.executions)
-    return [
-        {**dict(zip(ARM, arm, strict=True)), **_row(arms[arm], measures, settings.alpha)}
-        for arm in sorted(arms)
-    ]
+    return [{**dict(zip(ARM, arm, strict=True)), **_row(arms[arm], measures, settings.alpha)} for arm in sorted(arms)]

@@ -69,9 +69,7 @@ def ways_to_sum(margins: Sequence[tuple[int, int, int]]) -> dict[int, int]:
     total = {0: 1}
     for k, first, second in margins:
         least, most = max(0, k - second), min(k, first)
-        total = _sum(
-            total, {j: math.comb(first, j) * math.comb(second, k - j) for j in range(least, most + 1)}
-        )
+        total = _sum(total, {j: math.comb(first, j) * math.comb(second, k - j) for j in range(least, most + 1)})
     return total
 
 

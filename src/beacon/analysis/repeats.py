@@ -90,9 +90,7 @@ def _choose(bits: Bits, marked: int, size: int) -> NDArray[np.bool_]:
 
 def rests_on(comparison: Comparison, tally: Tally, alpha: float) -> list[int]:
     """The repeats without any one of which the interval would reach 0."""
-    repeats = sorted(
-        {repeat for pair in comparison.pairs for cell in pair for repeat in tally[cell].by_repeat}
-    )
+    repeats = sorted({repeat for pair in comparison.pairs for cell in pair for repeat in tally[cell].by_repeat})
     if len(repeats) < FEWEST:
         return []
     return [repeat for repeat in repeats if _lost_without(comparison, tally, alpha, repeat)]

@@ -126,9 +126,7 @@ class _Found:
     questions: list[dict[str, Any]]
 
 
-def _add_rates(
-    found: _Found, cells: Cells, around: Around, measure: RateMeasure, settings: AnalysisSettings
-) -> None:
+def _add_rates(found: _Found, cells: Cells, around: Around, measure: RateMeasure, settings: AnalysisSettings) -> None:
     counts = tally(cells, measure)
     tests = question_tests(cells, counts, settings)
     single = question_findings(tests, measure, _regions_of_models(around), cells, counts, settings)

@@ -66,9 +66,7 @@ def mixes(comparison: Comparison, arms: Arms, seed: int) -> list[Mix]:
     return [_mix(name, of, comparison, arms, seed) for name, of in attributes.items()]
 
 
-def _mix(
-    name: str, of: Callable[[Observation], str | None], comparison: Comparison, arms: Arms, seed: int
-) -> Mix:
+def _mix(name: str, of: Callable[[Observation], str | None], comparison: Comparison, arms: Arms, seed: int) -> Mix:
     """Where models are pooled, each is tested, and Simes (1986) makes one p of theirs."""
     counts = Counter(map(of, arms[0])), Counter(map(of, arms[1]))
     tested = [counts] if comparison.level == "overall" else _by_model(of, arms)

@@ -104,8 +104,7 @@ def text_sentence(comparison: Comparison, test: TextTest, q: float, call: Call, 
     )
     if call == "difference":
         return (
-            f"{_who(comparison)} words its answers differently {_at(comparison, a)} and "
-            f"{_at(comparison, b)}: {behind}."
+            f"{_who(comparison)} words its answers differently {_at(comparison, a)} and {_at(comparison, b)}: {behind}."
         )
     return (
         f"Whether {_who(comparison)} words its answers differently {_at(comparison, a)} and "

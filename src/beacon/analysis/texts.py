@@ -37,7 +37,7 @@ class CellTexts:
     texts."""
 
     vectors: NDArray[np.float32]
-    digest: bytes
+    digest: str
 
 
 class Library:
@@ -52,11 +52,9 @@ class Library:
         if cell.model != self._model:
             self._model, self._kept = cell.model, {}
         if cell not in self._kept:
-            texts = sorted(
-                o.answer for o in self._cells[cell].answered if o.answer and not o.answer.isspace()
-            )
+            texts = sorted(o.answer for o in self._cells[cell].answered if o.answer and not o.answer.isspace())
             vectors = np.array([vector(text, cell.language) for text in texts], dtype=np.float32)
-            digest = sha256("\0".join(texts).encode("utf-8", errors="surrogatepass")).digest()
+            digest = sha256("\0".join(texts).encode("utf-8", errors="surrogatepass")).hexdigest()
             self._kept[cell] = CellTexts(vectors, digest)
         return self._kept[cell]
 
@@ -82,7 +80,7 @@ class _Stratum:
 
     distances: NDArray[np.float64]
     na: int
-    identity: tuple[bytes, bytes]
+    identity: tuple[str, str]
 
     @property
     def nb(self) -> int:
@@ -95,18 +93,14 @@ class _Stratum:
         return between, float(a.sum()) / (self.na * (self.na - 1)), float(b.sum()) / (self.nb * (self.nb - 1))
 
 
-def compare_texts(
-    comparison: Comparison, library: Library, *, alpha: float, draws: int, seed: int
-) -> TextTest | None:
+def compare_texts(comparison: Comparison, library: Library, *, alpha: float, draws: int, seed: int) -> TextTest | None:
     """None where fewer than 6 questions have two texts in both arms.
 
     The arms are taken in the order of their texts' digests, so that neither names nor the order of rows can
     change a draw.
     """
     swapped = _digest(comparison, library, 1) < _digest(comparison, library, 0)
-    clusters = [
-        found for _, pairs in comparison.clusters if (found := _strata(pairs, library, swapped=swapped))
-    ]
+    clusters = [found for _, pairs in comparison.clusters if (found := _strata(pairs, library, swapped=swapped))]
     q = len(clusters)
     if q < MINIMUM_CLUSTERS:
         return None
@@ -136,8 +130,8 @@ def _averages(clusters: list[list[_Stratum]], place: int) -> list[float]:
     return [math.fsum(stratum.means()[place] for stratum in cluster) / len(cluster) for cluster in clusters]
 
 
-def _digest(comparison: Comparison, library: Library, arm: int) -> bytes:
-    return sha256(b"".join(sorted(library.of(pair[arm]).digest for pair in comparison.pairs))).digest()
+def _digest(comparison: Comparison, library: Library, arm: int) -> list[str]:
+    return sorted(library.of(pair[arm]).digest for pair in comparison.pairs)
 
 
 def _strata(pairs: tuple[CellPair, ...], library: Library, *, swapped: bool) -> list[_Stratum]:
