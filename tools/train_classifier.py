@@ -132,7 +132,7 @@ class Corpus:
     @classmethod
     def of(cls, examples: list[Example]) -> Corpus:
         counted: list[Counts] = [count_grams(gram_buckets(normalised(example.text))) for example in examples]
-        starts = np.cumsum([0, *(c.buckets.size for c in counted)])
+        starts = np.cumsum([0, *(c.buckets.size for c in counted)], dtype=np.int32)
         columns = np.concatenate([c.buckets for c in counted]).astype(np.int32)
         values = np.concatenate([c.weights for c in counted])
         counts = csr_array((values, columns, starts), shape=(len(examples), BUCKETS))
