@@ -36,7 +36,7 @@ format: setup
 	.venv/bin/ruff format .
 
 bench: setup
-	@for script in $(BENCH); do echo "== $$script"; $(PY) $$script $(ARGS) || exit 1; done
+	@for script in $(BENCH); do echo "== $$script"; PYTHONPATH=. $(PY) $$script $(ARGS) || exit 1; done
 
 # docs/schemas from the types; a test fails while they differ.
 schemas: setup

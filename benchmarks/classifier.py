@@ -1,9 +1,11 @@
 """How well the classifier of answers does on models that it has not seen, beside a plain TF-IDF baseline.
 
-    python -m benchmarks.classifier --answers ../shared/data/answers.jsonl.gz [--write-card]
+    PYTHONPATH=. python benchmarks/classifier.py                             the shipped weights: speed, short answers
+    PYTHONPATH=. python benchmarks/classifier.py --answers answers.jsonl.gz  all tables of docs/classifier.md
 
-Prints the tables of docs/classifier.md; `--write-card` stores the figures with the weights. The answers that a
-rule decides are left out on both sides. Takes about a quarter of an hour of one core. Needs scikit-learn.
+The second form trains about 50 classifiers, which takes a quarter of an hour of one core, and needs scikit-learn and
+labelled answers as `tools/train_classifier.py` describes them; `--write-card` stores the figures with the weights.
+Answers that a rule decides are left out on both sides.
 """
 
 from __future__ import annotations
@@ -28,7 +30,6 @@ from beacon.analysis.answer_model import OTHER_LANGUAGES, AnswerModel, shipped_m
 from beacon.analysis.answer_rules import ruling
 from beacon.analysis.classify import classify_batch, text_of_row
 from tools.train_classifier import (
-    DEFAULT_ANSWERS,
     MODEL_DIRECTORY,
     ROOT,
     SPLITS,
@@ -226,9 +227,8 @@ def rule_lines(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield f"given failure, left to the model: {missed}"
 
 
-def speed(rows: Sequence[dict[str, Any]]) -> float:
+def speed(items: Sequence[AnswerText]) -> float:
     """Answers a second of one core, from text to classification; the best of five passes."""
-    items = [AnswerText(r["prompt"], r["answer"], "stop", r["language"]) for r in rows if r["answer"]]
     classify_batch(items[:100])
     best = 0.0
     for _ in range(5):
@@ -236,6 +236,14 @@ def speed(rows: Sequence[dict[str, Any]]) -> float:
         classify_batch(items)
         best = max(best, len(items) / (time.process_time() - begun))
     return best
+
+
+def texts_of_usual_length() -> list[AnswerText]:
+    """500 texts of about 3,500 characters, as long as models' answers are, made of the written examples."""
+    examples = short_examples()
+    return [
+        _short(" ".join(e.text for e in examples[i:] + examples[:i])[:3_500], examples[i].language) for i in range(500)
+    ]
 
 
 def measured(corpus: Corpus, reads: Sequence[Read], baselines: Sequence[Read]) -> dict[str, Any]:
@@ -266,28 +274,41 @@ def _of_language(corpus: Corpus, reads: Sequence[Read], language: str) -> dict[s
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--answers", type=Path, default=DEFAULT_ANSWERS, help="labelled answers, JSONL or JSONL.gz")
+    parser.add_argument("--answers", type=Path, help="labelled answers, JSON lines, also .gz")
     parser.add_argument("--write-card", action="store_true", help="store the measured errors with the weights")
     arguments = parser.parse_args()
-    rows = read_rows(arguments.answers)
+    say(f"speed: {speed(texts_of_usual_length()):.0f} answers of 3,500 characters a second of one core")
+    say(*short_lines("short, shipped", short_answers(shipped_model())))
+    if arguments.answers is not None:
+        evaluate(read_rows(arguments.answers), arguments.write_card)
+
+
+def evaluate(rows: Sequence[dict[str, Any]], write_card: bool) -> None:
     real = real_examples(rows)
     corpus = Corpus.of(real + short_examples())
-    say(*rule_lines(rows), f"speed of the shipped model: {speed(rows):.0f} answers/s of one core")
-    say(*short_lines("short, shipped", short_answers(shipped_model())), FIGURES_HEADER)
+    say(*rule_lines(rows), f"speed: {speed([_short(e.text, e.language) for e in real]):.0f} of these answers a second")
+    say(FIGURES_HEADER)
     reads = [beacon_on_unseen_models(corpus, split) for split in SPLITS]
     say(*split_lines("unseen models", corpus, reads))
     baseline = Baseline.of(corpus)
     baselines = [baseline.on_unseen_models(split) for split in SPLITS]
     say(*split_lines("baseline", corpus, baselines))
-    if arguments.write_card:
+    if write_card:
         card = {**shipped_card(), "measured": measured(corpus, reads, baselines)}
         (MODEL_DIRECTORY / CARD_FILE).write_text(json.dumps(card, indent=1) + "\n", "utf-8")
     for language, read in unseen_languages(corpus):
         score = macro_f1(read.confusion(corpus))
         say(f"unseen language {language}: F1 {score:.3f}, calibration error {read.calibration_error(corpus):.3f}")
     for subject, read in unseen_subjects(corpus):
-        say(f"unseen subject {subject}: F1 {macro_f1(read.confusion(corpus)):.3f} of {read.rows.size}")
+        say(f"unseen subject {subject}: {figures_by_language(corpus, read)}")
     say(*without_written_examples(Corpus.of(real)))
+
+
+def figures_by_language(corpus: Corpus, read: Read) -> str:
+    spoken = [(code, in_language(corpus, read, code)) for code in TRAINED_LANGUAGES]
+    told = [f"F1 {macro_f1(read.confusion(corpus)):.3f} of {read.rows.size} answers"]
+    told += [f"{code} {macro_f1(part.confusion(corpus)):.3f}" for code, part in spoken if part.rows.size]
+    return ", ".join(told)
 
 
 def without_written_examples(corpus: Corpus) -> Iterator[str]:

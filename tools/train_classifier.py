@@ -1,10 +1,11 @@
 """Trains the classifier of answers and writes its weights into the package.
 
-    python -m tools.train_classifier --answers ../shared/data/answers.jsonl.gz --write
-    python -m tools.train_classifier --answers ../shared/data/answers.jsonl.gz --label-unseen labels.jsonl
+    python tools/train_classifier.py --answers answers.jsonl.gz --write
+    python tools/train_classifier.py --answers answers.jsonl.gz --label-unseen labels.jsonl
 
-The second form labels every answer by a classifier that never saw its model. Needs scikit-learn (dev group).
-The same data, libraries and machine type give the same weights.
+The second form labels every answer by a classifier that never saw its model. The answers are JSON lines with
+`answer`, `finish_reason`, `language`, `model`, `subject` and `label` (docs/classifier.md says which they were).
+Needs scikit-learn (dev group). The same data, libraries and machine type give the same weights.
 """
 
 from __future__ import annotations
@@ -43,7 +44,6 @@ from beacon.analysis.classify import classify_rows, text_of_row
 ROOT = Path(__file__).resolve().parents[1]
 MODEL_DIRECTORY = ROOT / "src" / "beacon" / "analysis" / "model"
 SHORT_ANSWERS = ROOT / "tools" / "classifier_data" / "short_answers.yaml"
-DEFAULT_ANSWERS = ROOT.parent / "shared" / "data" / "answers.jsonl.gz"
 
 MODEL_NAME = "beacon.answers/1"
 TRAINED_LANGUAGES = ("en", "fi", "zh")
@@ -132,7 +132,7 @@ class Corpus:
     @classmethod
     def of(cls, examples: list[Example]) -> Corpus:
         counted: list[Counts] = [count_grams(gram_buckets(normalised(example.text))) for example in examples]
-        starts = np.cumsum([0, *(c.buckets.size for c in counted)])
+        starts = np.cumsum([0, *(c.buckets.size for c in counted)], dtype=np.int32)
         columns = np.concatenate([c.buckets for c in counted]).astype(np.int32)
         values = np.concatenate([c.weights for c in counted])
         counts = csr_array((values, columns, starts), shape=(len(examples), BUCKETS))
@@ -291,7 +291,7 @@ def write_model(model: AnswerModel, corpus: Corpus, directory: Path = MODEL_DIRE
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--answers", type=Path, default=DEFAULT_ANSWERS, help="labelled answers, JSONL or JSONL.gz")
+    parser.add_argument("--answers", type=Path, required=True, help="labelled answers, JSON lines, also .gz")
     parser.add_argument("--write", action="store_true", help="write the weights into the package")
     parser.add_argument("--label-unseen", type=Path, metavar="FILE", help="label the answers, each model unseen")
     parser.add_argument("--split", type=int, default=SPLITS[0], help="which grouping of the models")
