@@ -13,7 +13,7 @@ from beacon.domain.clock import SystemClock
 from beacon.domain.deadline import Deadline
 from beacon.domain.failure import FailureKind, Stage
 from beacon.router.transports import agent as transport
-from tests.integration.agents import Inference, agent, completion, serving, site
+from tests.integration.agents import Client, Inference, agent, completion, serving, site
 from tests.integration.cutting import Cut, cutting
 from tests.integration.router.conftest import answered, ask, ask_once, failed, inference, router_of
 
@@ -110,14 +110,13 @@ async def test_a_restart_of_the_agent_loses_no_work_but_what_was_at_the_inferenc
     upstream.act = slowly(60)
     state, port = tmp_path / "state.db", unused_tcp_port
     async with router_of(provider(f"http://127.0.0.1:{port}")) as router:
-        async with agent(upstream.url, state, concurrency=1, port=port):
+        async with agent(upstream.url, state, concurrency=1, port=port) as url, Client(url) as client:
             under_way = asyncio.create_task(ask(router, key="k.1"))
             while not upstream.keys:
                 await asyncio.sleep(0.01)
             waiting = asyncio.create_task(ask(router, key="k.2"))
-            while router.snapshot()[0].in_flight < 2:
+            while (await client.healthz())["queued"] == 0:
                 await asyncio.sleep(0.01)
-            await asyncio.sleep(0.3)
         upstream.act = slowly(0)
         await asyncio.sleep(0.3)
         async with agent(upstream.url, state, concurrency=1, port=port):
