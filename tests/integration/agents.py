@@ -68,7 +68,7 @@ async def serving(inference: Inference) -> AsyncIterator[Inference]:
     app = web.Application()
     app.router.add_post("/v1/chat/completions", inference.answer)
     app.router.add_get("/v1/models", inference.list_models)
-    async with _site(app, handler_cancellation=True) as url:
+    async with site(app, handler_cancellation=True) as url:
         inference.url = f"{url}/v1"
         yield inference
 
@@ -83,6 +83,7 @@ async def agent(
     concurrency: int = 8,
     keep_s: float = 3600.0,
     key: str | None = None,
+    port: int = 0,
 ) -> AsyncIterator[str]:
     """The agent's address, without `/v1`. Leaving it stops the agent as SIGTERM does."""
     opened = await open_state(state)
@@ -90,20 +91,26 @@ async def agent(
         async with Upstream(upstream_url, None, CLOCK) as upstream:
             served = Served(region, models or {}, upstream)
             await served.look()
-            async with Mailbox(opened, served, upstream, CLOCK, concurrency=concurrency, keep_s=keep_s) as mailbox:
-                async with _site(create_app(mailbox, key), before_end=mailbox.close) as url:
-                    yield url
+            async with (
+                Mailbox(opened, served, upstream, CLOCK, concurrency=concurrency, keep_s=keep_s) as mailbox,
+                site(create_app(mailbox, key), port=port, before_end=mailbox.close) as url,
+            ):
+                yield url
     finally:
         await opened.close()
 
 
 @asynccontextmanager
-async def _site(
-    app: web.Application, *, handler_cancellation: bool = False, before_end: Callable[[], None] | None = None
+async def site(
+    app: web.Application,
+    *,
+    port: int = 0,
+    handler_cancellation: bool = False,
+    before_end: Callable[[], None] | None = None,
 ) -> AsyncIterator[str]:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=handler_cancellation)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
     try:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
