@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal, TypeVar
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from beacon.domain.answer import RegionEvidence
-from beacon.domain.plan import PlannedExecution
+from beacon.domain.plan import PlannedExecution, execution_id
 from beacon.domain.prompt import messages
 from beacon.domain.spec import JobSpec
 from beacon.errors import InputError, VerificationError
@@ -145,10 +145,6 @@ def _parse(adapter: TypeAdapter[_Row], line: bytes, source: str) -> _Row:
         field = ".".join(map(str, first["loc"]))
         what = f"{field}: {first['msg']}" if field else first["msg"]
         raise VerificationError(what, where=source) from None
-
-
-def execution_id(job_id: str, ordinal: int) -> str:
-    return f"{job_id}-{ordinal:06d}"
 
 
 def ordinal_of(own_id: str, job_id: str) -> int | None:
