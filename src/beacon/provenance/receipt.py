@@ -113,9 +113,12 @@ class Result:
         return sha256_hex(self.to_bytes())
 
 
+_NAMES: dict[type, tuple[str, ...]] = {row: tuple(field.name for field in fields(row)) for row in (Receipt, Result)}
+
+
 def _line(row: Receipt | Result, execution_id: str) -> bytes:
     # asdict would copy every value.
-    line = row_bytes({field.name: getattr(row, field.name) for field in fields(row)})
+    line = row_bytes({name: getattr(row, name) for name in _NAMES[type(row)]})
     if len(line) > MAX_LINE_BYTES:
         what = f"{len(line):,} bytes, at most {MAX_LINE_BYTES:,} can be sealed"
         raise InputError(what, where=execution_id, todo="limit the length of answers")
