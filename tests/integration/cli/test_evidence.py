@@ -20,6 +20,8 @@ from beacon.store.tables import results
 from tests.integration.runner.conftest import Bench
 from tests.integration.runner.scripted import Scripted, answer, fleet_of, serving
 
+pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
+
 
 @dataclass(frozen=True)
 class House:
@@ -75,34 +77,34 @@ def house(built: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hous
     return own
 
 
-Beacon = Callable[..., tuple[int, str, str]]
+Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def beacon(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Beacon:
-    def call(*arguments: object) -> tuple[int, str, str]:
+def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
+    def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["beacon", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             main()
         out, err = capsys.readouterr()
         return int(ended.value.code or 0), out, err
 
-    return call
+    return run
 
 
 @pytest.fixture
-def bundle(house: House, beacon: Beacon) -> Path:
+def bundle(house: House, call: Call) -> Path:
     path = house.folder / "job.zip"
-    assert beacon("export", house.job_id, "--format", "bundle", "--output", path) == (0, "", "")
+    assert call("export", house.job_id, "--format", "bundle", "--output", path) == (0, "", "")
     return path
 
 
-def test_a_bundle_verifies_by_the_exported_key(house: House, beacon: Beacon, bundle: Path) -> None:
-    code, pem, _ = beacon("keys", "--public")
+def test_a_bundle_verifies_by_the_exported_key(house: House, call: Call, bundle: Path) -> None:
+    code, pem, _ = call("keys", "--public")
     assert code == 0
     their_key = house.folder / "their-key.pem"
     their_key.write_text(pem)
-    code, out, err = beacon("verify", bundle, "--key", their_key)
+    code, out, err = call("verify", bundle, "--key", their_key)
     assert (code, err) == (0, "")
     steps = [line for line in out.splitlines() if line.startswith("✓")]
     assert [line.split()[1] for line in steps] == list("12345678")
@@ -110,43 +112,43 @@ def test_a_bundle_verifies_by_the_exported_key(house: House, beacon: Beacon, bun
     assert out.splitlines()[-1] == "The bundle holds."
 
 
-def test_without_a_key_it_says_what_was_not_shown(beacon: Beacon, bundle: Path) -> None:
-    code, out, _ = beacon("verify", bundle)
+def test_without_a_key_it_says_what_was_not_shown(call: Call, bundle: Path) -> None:
+    code, out, _ = call("verify", bundle)
     assert code == 0
     assert "No trusted key was given" in out
 
 
-def test_another_key_than_the_trusted_one_ends_with_4(house: House, beacon: Beacon, bundle: Path) -> None:
+def test_another_key_than_the_trusted_one_ends_with_4(house: House, call: Call, bundle: Path) -> None:
     other = house.folder / "other.pem"
     other.write_bytes(new_key().public.pem)
-    code, out, _ = beacon("verify", bundle, "--key", other)
+    code, out, _ = call("verify", bundle, "--key", other)
     assert code == 4
     assert "✗ 2 signature" in out
 
 
-def test_an_altered_bundle_ends_with_4_and_names_the_execution(house: House, beacon: Beacon, bundle: Path) -> None:
+def test_an_altered_bundle_ends_with_4_and_names_the_execution(house: House, call: Call, bundle: Path) -> None:
     data = bytearray(bundle.read_bytes())
     data[data.index(b'"answer":"Answer') + 12] ^= 1
     bundle.write_bytes(data)
-    code, out, _ = beacon("verify", bundle, "--json")
+    code, out, _ = call("verify", bundle, "--json")
     document = json.loads(out)
     assert (code, document["ok"]) == (4, False)
     named = {alteration["execution_id"] for step in document["steps"] for alteration in step["alterations"]}
     assert any(name and name.startswith(house.job_id) for name in named)
-    code, out, _ = beacon("verify", bundle)
+    code, out, _ = call("verify", bundle)
     assert code == 4
     assert "✗ 5 answers" in out
     assert out.splitlines()[-1] == "The bundle does NOT hold."
 
 
-def test_what_is_no_bundle_is_told_apart_from_what_is_not_there(house: House, beacon: Beacon) -> None:
-    code, _, err = beacon("verify", house.folder / "missing.zip")
+def test_what_is_no_bundle_is_told_apart_from_what_is_not_there(house: House, call: Call) -> None:
+    code, _, err = call("verify", house.folder / "missing.zip")
     assert code == 2
     assert "no such file" in err
-    assert beacon("verify", house.folder / "key.pem")[0] == 4
+    assert call("verify", house.folder / "key.pem")[0] == 4
 
 
-def test_an_export_of_what_was_altered_is_refused_with_4(house: House, beacon: Beacon) -> None:
+def test_an_export_of_what_was_altered_is_refused_with_4(house: House, call: Call) -> None:
     async def alter() -> None:
         database = await open_database(house.url)
         change = update(results).where(results.c.execution_id == f"{house.job_id}-000001").values(answer="Other.")
@@ -154,44 +156,44 @@ def test_an_export_of_what_was_altered_is_refused_with_4(house: House, beacon: B
         await database.close()
 
     asyncio.run(alter())
-    code, _, err = beacon("export", house.job_id, "--format", "bundle", "--output", house.folder / "job.zip")
+    code, _, err = call("export", house.job_id, "--format", "bundle", "--output", house.folder / "job.zip")
     assert code == 4
     assert f"{house.job_id}-000001" in err
     assert not (house.folder / "job.zip").exists()
 
 
-def test_a_bundle_needs_a_file(house: House, beacon: Beacon) -> None:
-    code, out, err = beacon("export", house.job_id, "--format", "bundle")
+def test_a_bundle_needs_a_file(house: House, call: Call) -> None:
+    code, out, err = call("export", house.job_id, "--format", "bundle")
     assert (code, out) == (2, "")
     assert "--output" in err
 
 
-def test_keys_shows_the_id_that_a_verification_names(house: House, beacon: Beacon, bundle: Path) -> None:
-    document = json.loads(beacon("keys", "--json")[1])
-    assert document["key_id"] == json.loads(beacon("verify", bundle, "--json")[1])["key_id"]
-    assert document["key_id"] in beacon("keys")[1]
-    assert "PRIVATE" not in beacon("keys", "--public")[1] + document["public_key"]
+def test_keys_shows_the_id_that_a_verification_names(house: House, call: Call, bundle: Path) -> None:
+    document = json.loads(call("keys", "--json")[1])
+    assert document["key_id"] == json.loads(call("verify", bundle, "--json")[1])["key_id"]
+    assert document["key_id"] in call("keys")[1]
+    assert "PRIVATE" not in call("keys", "--public")[1] + document["public_key"]
 
 
-def test_the_log_lists_the_job_and_begins_with_what_was_kept(house: House, beacon: Beacon) -> None:
-    code, out, _ = beacon("log")
+def test_the_log_lists_the_job_and_begins_with_what_was_kept(house: House, call: Call) -> None:
+    code, out, _ = call("log")
     assert code == 0
     assert house.job_id in out
-    document = json.loads(beacon("log", "--json")[1])
+    document = json.loads(call("log", "--json")[1])
     assert [entry["job_id"] for entry in document["entries"]] == [house.job_id]
     kept = house.folder / "kept.txt"
-    kept.write_text(beacon("log", "--checkpoint")[1])
+    kept.write_text(call("log", "--checkpoint")[1])
     assert kept.read_text() == document["checkpoint"]
-    code, out, _ = beacon("log", "--kept", kept)
+    code, out, _ = call("log", "--kept", kept)
     assert code == 0
     assert "begins with the 1 entries" in out
 
 
-def test_a_log_that_was_begun_anew_does_not_hold_against_a_kept_checkpoint(house: House, beacon: Beacon) -> None:
+def test_a_log_that_was_begun_anew_does_not_hold_against_a_kept_checkpoint(house: House, call: Call) -> None:
     kept = house.folder / "kept.txt"
-    kept.write_text(beacon("log", "--checkpoint")[1])
+    kept.write_text(call("log", "--checkpoint")[1])
     (house.folder / "log.db").unlink()
-    code, _, err = beacon("log", "--kept", kept)
+    code, _, err = call("log", "--kept", kept)
     assert code == 4
     assert "taken back" in err
 

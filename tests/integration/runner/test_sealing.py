@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from beacon.domain.states import JobStatus
-from beacon.errors import NotFoundError, VerificationError
+from beacon.errors import DatabaseError, NotFoundError, VerificationError
 from beacon.provenance.keys import load
 from beacon.provenance.log import TransparencyLog
 from beacon.runner.bundle import write_bundle
@@ -210,3 +210,29 @@ async def test_a_label_given_after_the_seal_changes_nothing_that_was_sealed(benc
     assert rows[0].label == "refusal"
     await write_bundle(bench.database, job.id, tmp_path / "after.zip")
     assert (tmp_path / "after.zip").read_bytes() == (tmp_path / "before.zip").read_bytes()
+
+
+async def test_finalizing_again_after_a_stop_makes_the_same_seal(
+    bench: Bench, own_key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    us = Scripted(politely)
+
+    def break_down(*_: object) -> None:
+        raise DatabaseError("the disk is full")
+
+    async with serving(us):
+        fleet = fleet_of({"us": us})
+        job_id = await bench.submit(fleet)
+        with monkeypatch.context() as broken:
+            broken.setattr(evidence, "close_sealed", break_down)
+            with pytest.raises(DatabaseError):
+                async with bench.runner(fleet) as runner:
+                    await runner.drive(job_id)
+        assert (await bench.job(job_id)).status is JobStatus.FINALIZING
+        async with bench.runner(fleet) as runner:
+            await runner.drive(job_id)
+    assert (await bench.job(job_id)).status is JobStatus.COMPLETED
+    sealed = await bench.database.read(evidence.seal_of, job_id)
+    assert sealed.report_version == 2
+    log = TransparencyLog(own_key.with_name("log.db"), load(own_key))
+    assert [entry.decode() for _, entry in log.entries()] == [sealed.envelope]
