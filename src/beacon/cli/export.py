@@ -1,4 +1,4 @@
-"""`beacon export`: a job's executions as CSV or JSON lines, one row each, streamed."""
+"""`beacon export`: a job's executions as CSV or JSON lines, one row each, streamed; or its bundle."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from cyclopts import Parameter
 from beacon.cli.reading import with_database
 from beacon.cli.settings import DatabaseOption, JobArgument
 from beacon.cli.sink import sink
+from beacon.errors import InputError
+from beacon.runner.bundle import write_bundle
 from beacon.store import executions, jobs
 from beacon.store.database import Database
 
@@ -28,16 +30,36 @@ def export(
     job: JobArgument,
     /,
     *,
-    to: Annotated[Literal["csv", "jsonl"], Parameter(name="--format", help="csv or jsonl.")] = "jsonl",
+    to: Annotated[
+        Literal["csv", "jsonl", "bundle"], Parameter(name="--format", help="csv, jsonl or bundle.")
+    ] = "jsonl",
     output: Annotated[Path | None, Parameter(help="A file, written whole or not at all; default stdout.")] = None,
     database: DatabaseOption = None,
 ) -> None:
-    """Write a job's executions, one row each.
+    """Write a job's executions, one row each; or its bundle, the sealed job that `beacon verify` checks offline.
 
-    Example: `beacon export k3v9 --format csv --output answers.csv`
+    Examples:
+
+    ```
+    beacon export k3v9 --format csv --output answers.csv
+    beacon export k3v9 --format bundle --output job.zip
+    ```
     """
+    if to == "bundle":
+        _export_bundle(job, output, database)
+        return
     with sink(output) as stream:
         with_database(database, lambda opened: _export(opened, job, to, stream))
+
+
+def _export_bundle(job: str, output: Path | None, database: str | None) -> None:
+    if output is None:
+        raise InputError("a bundle is written to a file", where="--output", todo="name one: --output job.zip")
+
+    async def write(opened: Database) -> None:
+        await write_bundle(opened, await opened.read(jobs.resolve_id, job), output)
+
+    with_database(database, write)
 
 
 async def _export(database: Database, prefix: str, to: str, stream: TextIO) -> None:

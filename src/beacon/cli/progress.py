@@ -26,7 +26,7 @@ LIVE_S = 0.25
 PLAIN_S = 5.0
 SHOWN_STATUSES = ("completed", "failed", "timed_out", "cancelled", "retrying", "running")
 BAR = 10
-STEPS = {"classifying": "classifying the last answers", "analysing": "analysing", "sealing": "sealing"}
+STEPS = {"classifying": "classifying the last answers", "analysing": "analysing"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,8 @@ def _heading(job: Job) -> Text:
 
 def _stage(job: Job) -> str:
     if job.status is JobStatus.FINALIZING:
-        step = STEPS.get(job.finalize_step or "", "all answers are recorded")
+        told = job.finalize_step or "all answers are recorded"
+        step = STEPS.get(told, told)
         return f"Finalizing results… {step}"
     if job.status is JobStatus.RUNNING:
         return f"running, {job.done:,} of {job.total:,}{_time_left(job)}"

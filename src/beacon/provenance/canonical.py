@@ -45,25 +45,21 @@ def row_bytes(row: dict[str, Scalar]) -> bytes:
 
     Sealing writes one such row for each execution while the job is finalizing.
     """
-    plain = {name: _plain(value) for name, value in row.items()}
-    if all(map(_written_alike, plain.values())):
-        with suppress(UnicodeEncodeError):
-            return _ENCODER.encode(plain).encode("utf-8")
+    plain: dict[str, Scalar] = {}
+    for name, value in row.items():
+        if isinstance(value, float):
+            whole = value.is_integer() and abs(value) <= _SAFE_INTEGER
+            if not whole and not _LEAST_FRACTION <= abs(value) <= _SAFE_INTEGER:
+                return canonical_bytes(row)
+            # Both write a whole number as an integer.
+            plain[name] = int(value) if whole else value
+        elif value is None or isinstance(value, str) or (isinstance(value, int) and abs(value) <= _SAFE_INTEGER):
+            plain[name] = value
+        else:
+            return canonical_bytes(row)
+    with suppress(UnicodeEncodeError):
+        return _ENCODER.encode(plain).encode("utf-8")
     return canonical_bytes(row)
-
-
-def _plain(value: Scalar) -> Scalar:
-    """A whole number as an integer, which is how both write it."""
-    if isinstance(value, float) and value.is_integer() and abs(value) <= _SAFE_INTEGER:
-        return int(value)
-    return value
-
-
-def _written_alike(value: Scalar) -> bool:
-    """Whether Python's JSON encoder writes a plain value as RFC 8785 does."""
-    if isinstance(value, float):
-        return _LEAST_FRACTION <= abs(value) <= _SAFE_INTEGER
-    return value is None or isinstance(value, str) or (isinstance(value, int) and abs(value) <= _SAFE_INTEGER)
 
 
 def digest(value: Any) -> str:

@@ -90,7 +90,7 @@ class Filter:
 
 
 def _with_results(job_id: str) -> Select[Any]:
-    mine = and_(labels.c.execution_id == executions.c.id, labels.c.source == _best_source())
+    mine = and_(labels.c.execution_id == executions.c.id, labels.c.source == best_source())
     return (
         select(*_SHOWN, labels.c.label, labels.c.score, labels.c.reason, labels.c.source, labels.c.flags)
         .select_from(executions.outerjoin(results).outerjoin(labels, mine))
@@ -99,7 +99,7 @@ def _with_results(job_id: str) -> Select[Any]:
     )
 
 
-def _best_source() -> ScalarSelect[str]:
+def best_source() -> ScalarSelect[str]:
     """The source whose label counts: a person before an import, before a judge, before the machine.
 
     Looked up for each execution that is shown; ranking all labels of the database first would take seconds.

@@ -31,16 +31,6 @@ def request_stop(connection: Connection, job_id: str, kind: str, now: float) -> 
     return True
 
 
-def refinalize(connection: Connection, job_id: str, now: float) -> None:
-    """failed -> finalizing: the report is made again over what is recorded. Raises ConflictError otherwise."""
-    job = job_queries.get(connection, job_id)
-    if job.status is not JobStatus.FAILED:
-        todo = "only a job that could not be sealed is finalized again; `beacon report JOB` shows its report"
-        raise ConflictError(f"job {job_id} is {job.status.value}", todo=todo)
-    status = JobStatus.FINALIZING.value
-    ledger.change_status(connection, job_id, now, {"what": "refinalize"}, status=status, error=None, completed_at=None)
-
-
 @dataclass(frozen=True, slots=True)
 class Reopened:
     """How many executions were set to `retrying`, and the generation that they belong to."""

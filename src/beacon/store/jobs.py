@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, and_, insert, or_, select, update
 
-from beacon.domain.plan import PlannedShard
+from beacon.domain.plan import PlannedShard, execution_id
 from beacon.domain.spec import JobSpec
 from beacon.domain.states import JOB_OVER, ExecutionStatus, JobStatus, Verdict
 from beacon.errors import NotFoundError
@@ -127,10 +127,6 @@ _INSERT_EXECUTION = Insert(
         *("status", "queued_at"),
     ),
 )
-
-
-def execution_id(job_id: str, ordinal: int) -> str:
-    return f"{job_id}-{ordinal:06d}"
 
 
 def admit(connection: Connection, job_id: str, planned: Sequence[PlannedShard], now: float) -> None:

@@ -15,7 +15,7 @@ from beacon.domain.clock import Clock, SystemClock
 from beacon.errors import BeaconError
 from beacon.store import jobs
 from beacon.store.database import Database
-from beacon.web import api, problems
+from beacon.web import api, evidence, problems
 from beacon.web.actions import Actions
 from beacon.web.assets import PREFIX, Assets
 from beacon.web.boards import Boards
@@ -72,6 +72,7 @@ def create_app(
     )
     for router in (api.router, job_pages.router, job.router, findings.router, executions.router, plain.router):
         app.include_router(router)
+    app.include_router(evidence.router)
     _add_plumbing(app)
     _add_errors(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

@@ -30,6 +30,7 @@ from beacon.router.failures import Where, expired, failure, quoted
 from beacon.router.transports.base import Call
 from beacon.router.transports.completion import Completion, Malformed, StatedError, stated_message
 from beacon.router.transports.connection import RequestBody
+from beacon.router.transports.text import whole
 
 MAX_RETRY_AFTER_S = 86_400.0
 _MAX_ERROR_BYTES = 2**16
@@ -267,7 +268,7 @@ async def _error_text(response: ClientResponse) -> str:
 def _header(response: ClientResponse, name: str | None) -> str | None:
     """A header's value, None where it is absent or blank."""
     value = response.headers.get(name, "").strip() if name else ""
-    return value[:_MAX_HEADER] or None
+    return whole(value[:_MAX_HEADER]) or None
 
 
 def retry_after_s(response: ClientResponse, now: float) -> float | None:

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Query, Request, Response
 from sse_starlette import EventSourceResponse
 from starlette.responses import RedirectResponse
 
+from beacon.domain.plan import execution_id
 from beacon.domain.question import Question
 from beacon.errors import ConflictError, DatabaseError
 from beacon.store import executions, jobs
@@ -111,7 +112,7 @@ def _members(board: Board, ref: str) -> list[str]:
     wanted = FailureKey(*parts) if len(parts) == len(fields(FailureKey)) else None
     for group in board.failures():
         if group.key == wanted:
-            return [jobs.execution_id(board.job.id, ordinal) for ordinal in sorted(group.ordinals)]
+            return [execution_id(board.job.id, ordinal) for ordinal in sorted(group.ordinals)]
     raise ConflictError("none of these executions is failed any more", todo="open the job's page again")
 
 
