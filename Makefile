@@ -1,7 +1,7 @@
 # Each target does its own set-up in .venv; Python >= 3.11 and make are all that must be there.
 #
 #   make demo [ARGS=--once | ARGS=--real]    make test [ARGS='-k barrier']    make check
-#   make bench [BENCH=benchmarks/router.py] [ARGS=…]
+#   make bench [BENCH=benchmarks/router.py] [ARGS=…]    make calibrate [ARGS='--jobs 8']
 #   make setup    make test-slow    make schemas    make lock [ARGS=--upgrade]    make clean
 
 PY := .venv/bin/python
@@ -10,9 +10,9 @@ PIP := $(PY) -m pip --disable-pip-version-check --quiet --quiet
 READY := .venv/.ready
 ASSETS := src/beacon/web/static/built/manifest.json
 UV := uv==0.13.9
-BENCH ?= $(wildcard benchmarks/*.py)
+BENCH ?= $(filter-out benchmarks/calibrate.py,$(wildcard benchmarks/*.py))
 
-.PHONY: demo setup test test-slow check format bench schemas lock clean FORCE
+.PHONY: demo setup test test-slow check format bench calibrate schemas lock clean FORCE
 .DEFAULT_GOAL := demo
 
 demo: setup $(if $(filter --real,$(ARGS)),.venv/.real)
@@ -37,6 +37,10 @@ format: setup
 
 bench: setup
 	@for script in $(BENCH); do echo "== $$script"; PYTHONPATH=. $(PY) $$script $(ARGS) || exit 1; done
+
+# How often findings are wrong, over simulated jobs with a known truth; takes about an hour on two cores.
+calibrate: setup
+	$(PY) benchmarks/calibrate.py $(ARGS)
 
 # docs/schemas from the types; a test fails while they differ.
 schemas: setup
