@@ -1,7 +1,7 @@
 # Each target does its own set-up in .venv; Python >= 3.11 and make are all that must be there.
 #
 #   make demo [ARGS=--once | ARGS=--real]    make test [ARGS='-k barrier']    make check
-#   make bench [BENCH=benchmarks/router.py] [ARGS=…]    make calibrate
+#   make bench [BENCH=benchmarks/router.py] [ARGS=…]    make calibrate [ARGS='--jobs 8']
 #   make setup    make test-slow    make schemas    make lock [ARGS=--upgrade]    make clean
 
 PY := .venv/bin/python
@@ -38,13 +38,13 @@ format: setup
 bench: setup
 	@for script in $(BENCH); do echo "== $$script"; PYTHONPATH=. $(PY) $$script $(ARGS) || exit 1; done
 
+# How often findings are wrong, over simulated jobs with a known truth; takes about an hour on two cores.
+calibrate: setup
+	$(PY) benchmarks/calibrate.py $(ARGS)
+
 # docs/schemas from the types; a test fails while they differ.
 schemas: setup
 	$(PY) tools/write_schemas.py
-
-# How often the analysis finds something where there is nothing, and misses what is there: minutes to hours.
-calibrate: setup
-	$(PY) benchmarks/calibrate.py $(ARGS)
 
 setup: $(READY)
 

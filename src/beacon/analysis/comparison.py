@@ -22,12 +22,11 @@ from operator import itemgetter
 from typing import Literal
 
 from beacon.analysis.cells import Cells, Tally
+from beacon.analysis.finding import Factor, Level
 from beacon.analysis.observation import Cell
 from beacon.analysis.pair import Cluster, Counts
 from beacon.analysis.settings import AnalysisSettings
 
-Factor = Literal["region", "model", "language", "persona", "run"]
-Level = Literal["overall", "pooled", "question"]
 Context = tuple[tuple[str, str], ...]
 CellPair = tuple[Cell, Cell]
 Stratum = tuple[str, ...]

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from beacon.analysis.relabel import Part, Strata, parts
 
-MOST_WORK = 1_500_000
-"""Additions that the full distribution of one pair may cost; above it drawing is faster."""
+WORK_OF_A_DRAW = 150
+"""Additions to the full distribution of one pair that take about as long as one draw of it."""
 
 Outcomes = dict[int, float]
 
@@ -51,12 +51,13 @@ class Grid:
         return min(1.0, math.fsum(self.mass[where].tolist()))
 
 
-def grid(clusters: tuple[Strata, ...]) -> Grid | None:
-    """The permutation distribution over all clusters, or None where it would cost more than MOST_WORK."""
+def grid(clusters: tuple[Strata, ...], draws: int) -> Grid | None:
+    """The permutation distribution over all clusters, or None where so many draws of it are quicker."""
+    most_work = WORK_OF_A_DRAW * draws
     split = [parts(cluster) for cluster in clusters]
     moving = [found[0] for found in split if found]
     unit = math.lcm(*(part.unit for part in moving))
-    if unit > MOST_WORK or any(len(found) > 1 for found in split):
+    if unit > most_work or any(len(found) > 1 for found in split):
         return None
     outcomes = [_outcomes(part, unit) for part in moving]
     height = width = 1
@@ -65,7 +66,7 @@ def grid(clusters: tuple[Strata, ...]) -> Grid | None:
         height += max(possible) - min(possible)
         width += max(d * d for d in possible) - min(d * d for d in possible)
         work += height * width * len(possible)
-        if work > MOST_WORK:
+        if work > most_work:
             return None
     result = Grid(unit)
     for possible in outcomes:

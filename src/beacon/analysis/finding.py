@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import Any, Literal
 
 from beacon.analysis.family import Call
+
+Factor = Literal["region", "model", "language", "persona", "run"]
+Level = Literal["overall", "pooled", "question"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,8 @@ class Finding:
     """
 
     id: str
-    factor: str
-    level: str
+    factor: Factor
+    level: Level
     family: str
     measure: str
     model: str | None

@@ -128,7 +128,7 @@ def permutation_p(clusters: list[Cluster], draws: int, seed: int) -> float:
     table = _canonical(clusters)
     floor = imaginary(clusters)
     least = _observed(table, floor) * (1 - TIE)
-    distribution = grid(table)
+    distribution = grid(table, draws)
     if distribution is None:
         return _drawn_p(table, floor, least, draws, seed)
     statistic = _studentised(*distribution.sums(), len(table), floor)

@@ -17,6 +17,7 @@ def data_quality(observations: list[Observation]) -> dict[str, Any]:
         "answers": total - len(missing),
         "missing": len(missing),
         "missing_by": _missing_by(missing),
+        "common_failures": _common_failures(observations),
         "unclassified": sum(1 for o in observations if o.status == "completed" and o.label is None),
         "status": dict(sorted(Counter(o.status for o in observations).items())),
         "failures": dict(sorted(Counter(o.kind for o in observations if o.kind is not None).items())),
@@ -38,6 +39,25 @@ def _missing_by(missing: list[Observation]) -> list[dict[str, Any]]:
     return [
         {"model": model, "region": region, "reason": reason, "count": count}
         for (model, region, reason), count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ]
+
+
+COMMON = 0.05
+"""Of every region's executions: a failure that ends as many everywhere is not one region's."""
+
+
+def _common_failures(observations: list[Observation]) -> list[dict[str, Any]]:
+    """By model, the reasons for which every region misses at least COMMON of its answers."""
+    planned: dict[str, Counter[str]] = {}
+    gone: dict[tuple[str, str], Counter[str]] = {}
+    for o in observations:
+        planned.setdefault(o.model, Counter())[o.region] += 1
+        if not o.answered:
+            gone.setdefault((o.model, _why(o)), Counter())[o.region] += 1
+    return [
+        {"model": model, "reason": reason, "missing": dict(sorted(counts.items()))}
+        for (model, reason), counts in sorted(gone.items())
+        if len(planned[model]) > 1 and all(counts[region] >= COMMON * of for region, of in planned[model].items())
     ]
 
 
@@ -67,6 +87,9 @@ def notices(quality: dict[str, Any]) -> list[str]:
             f"{counted(quality['missing'], 'execution')} of {quality['executions']:,} without an answer "
             f"that could be classified: {listed(worst, most=4)}."
         )
+    for row in quality["common_failures"]:
+        where = listed([f"{count} in {region}" for region, count in row["missing"].items()])
+        told.append(f"{row['reason']} struck {row['model']} in every region alike: {where}.")
     if quality["unclassified"]:
         told.append(f"{counted(quality['unclassified'], 'answer')} not classified, counted as missing.")
     return told

@@ -138,6 +138,7 @@ def test_uneven_missing_answers_are_told() -> None:
         for o in asked()
     ]
     (caveat,) = caveats(rows, "Answers are missing")
+    assert analyse(rows, SETTINGS).data_quality["common_failures"] == []
     assert "unevenly" in caveat
     assert "the direction" in caveat
 
@@ -146,6 +147,11 @@ def test_a_failure_of_all_arms_alike_is_no_uneven_one() -> None:
     rows = [replace(o, status="failed", kind="rate_limited", label=None) if o.repeat < 2 else o for o in asked()]
     (caveat,) = caveats(rows, "Answers are missing")
     assert "unevenly" not in caveat
+    report = analyse(rows, SETTINGS)
+    assert report.data_quality["common_failures"] == [
+        {"model": "m", "reason": "rate_limited", "missing": {"apac": 40, "us": 40}}
+    ]
+    assert "rate_limited struck m in every region alike: 40 in apac and 40 in us." in report.notices
 
 
 def test_stratified_test_is_exact_and_meets_its_approximation() -> None:
