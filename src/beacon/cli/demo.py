@@ -19,6 +19,7 @@ from beacon.cli.listening import address, listen
 from beacon.cli.progress import show_progress
 from beacon.cli.serve import DEFAULT_PORT
 from beacon.cli.serving import PortalServer
+from beacon.cli.settings import PORT
 from beacon.cli.show import newest_report
 from beacon.domain.clock import SystemClock
 from beacon.domain.spec import check_against_fleet
@@ -35,7 +36,7 @@ def demo(
     *,
     once: Annotated[bool, Parameter(negative="", help="End when the job is done, with its exit code.")] = False,
     real: Annotated[bool, Parameter(negative="", help="Ask a real small model on this machine.")] = False,
-    port: Annotated[int, Parameter(help="Port of the portal; if in use, another.")] = DEFAULT_PORT,
+    port: Annotated[int, PORT, Parameter(help="Port of the portal; if in use, another.")] = DEFAULT_PORT,
     database: Annotated[str | None, Parameter(help="Where to keep the job; default a temporary folder.")] = None,
 ) -> int:
     """Show Beacon at work: providers in three regions over real HTTP, a 3 models x 3 regions job, its findings.

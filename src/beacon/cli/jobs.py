@@ -53,15 +53,20 @@ def jobs(
 
 
 def _table(found: list[Job]) -> Table:
+    rows = [_row(job) for job in found]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("job", "created (UTC)", "status", "verdict"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("done", justify="right", no_wrap=True)
+    for place, name in enumerate(("job", "created (UTC)", "status", "done")):
+        # On a narrow terminal only the name is cut: an id that is cut is of no use.
+        width = max(len(name), *(len(row[place]) for row in rows))
+        table.add_column(name, justify="right" if name == "done" else "left", no_wrap=True, min_width=width)
     table.add_column("name", overflow="ellipsis", no_wrap=True)
-    for job in found:
-        created = datetime.fromtimestamp(job.created_at, UTC).strftime("%Y-%m-%d %H:%M")
-        marks = " (simulated)" * job.simulated + " (replayed)" * job.replayed
-        called = Text(visible(job.name)).append(marks, style="magenta")
-        verdict = job.verdict.value if job.verdict else ""
-        table.add_row(job.id, created, job.status.value, verdict, f"{job.done}/{job.total}", called)
+    for job, row in zip(found, rows, strict=True):
+        marks = "simulated: " * job.simulated + "replayed: " * job.replayed
+        table.add_row(*row, Text(marks, style="magenta").append(visible(job.name), style="default"))
     return table
+
+
+def _row(job: Job) -> tuple[str, ...]:
+    created = datetime.fromtimestamp(job.created_at, UTC).strftime("%Y-%m-%d %H:%M")
+    status = f"{job.status.value}, {job.verdict.value}" if job.verdict else job.status.value
+    return job.id, created, status, f"{job.done}/{job.total}"

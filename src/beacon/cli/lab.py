@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from beacon.cli.settings import PORT
 from beacon.lab.command import run_lab
 
 
@@ -14,7 +15,7 @@ def lab(
     *,
     world: Annotated[str, Parameter(help="A built-in world or a world file.")] = "default",
     regions: Annotated[str, Parameter(help="Comma-separated regions.")] = "us,eu,apac",
-    port: Annotated[int, Parameter(help="First port, one a region upwards; 0 lets the system choose.")] = 0,
+    port: Annotated[int, PORT, Parameter(help="First port, one a region upwards; 0 lets the system choose.")] = 0,
     seed: Annotated[int, Parameter(help="Decides every answer and delay.")] = 0,
     write_fleet: Annotated[Path | None, Parameter(help="Write the fleet file that points at this lab.")] = None,
 ) -> int:

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from beacon.cli.embedded import Interruption, embedded
 from beacon.cli.listening import address, listen
 from beacon.cli.serving import PortalServer
-from beacon.cli.settings import DatabaseOption, FleetOption
+from beacon.cli.settings import PORT, DatabaseOption, FleetOption
 from beacon.errors import ExitCode
 from beacon.telemetry.logs import configure_logs
 
@@ -21,7 +21,7 @@ DEFAULT_PORT = 8080
 def serve(
     *,
     host: Annotated[str, Parameter(help="Loopback address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, Parameter(help="Port to listen on; 0 lets the system choose.")] = DEFAULT_PORT,
+    port: Annotated[int, PORT, Parameter(help="Port to listen on; 0 lets the system choose.")] = DEFAULT_PORT,
     fleet: FleetOption = None,
     database: DatabaseOption = None,
 ) -> int:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 from platformdirs import user_data_path
 
 DATABASE_VARIABLE = "BEACON_DATABASE_URL"
@@ -31,6 +31,8 @@ JsonOption = Annotated[
     bool,
     Parameter(name="--json", negative="", show_default=False, help="Print one JSON document instead of text."),
 ]
+
+PORT = Parameter(validator=validators.Number(gte=0, lte=65_535))
 
 
 def database_url(option: str | None) -> str:

@@ -35,6 +35,7 @@ async def test_without_arguments_the_commands_are_listed_with_what_they_do(beaco
         (["run"], "name either a spec or a job to resume"),
         (["jobs", "--limit", "0"], "--limit"),
         (["jobs", "--status", "finished"], "completed"),
+        (["serve", "--port", "99999"], "--port"),
         (["retry", "k3v9", "--kind", "rate_limit"], "did you mean 'rate_limited'?"),
     ],
 )

@@ -54,6 +54,8 @@ async def test_json_is_one_document_and_the_id_comes_first(ready):
     assert shown["created_at"] <= shown["finalizing_at"] <= shown["completed_at"]
     listed = (await ready("jobs", "--json")).document
     assert [job["job_id"] for job in listed] == [ran.job_id]
+    ready.environment["COLUMNS"] = "60"
+    assert ran.job_id in (await ready("jobs")).out
     asked = len(provider.bodies)
     again = await ready("run", "--resume", ran.job_id, "--fleet", "no-such-fleet.yaml")
     assert again.code == 0
