@@ -38,7 +38,7 @@ def export(
 ) -> None:
     """Write a job's executions, one row each; or its bundle, the sealed job that `beacon verify` checks offline.
 
-    Examples:
+    For example:
 
     ```
     beacon export k3v9 --format csv --output answers.csv

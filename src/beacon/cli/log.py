@@ -38,7 +38,7 @@ def log(
     Exits with 4 when the log was altered. Its file is the one that BEACON_TRANSPARENCY_LOG names, by default in your
     data directory.
 
-    Examples:
+    For example:
 
     ```
     beacon log --checkpoint > log-2026-11.txt
