@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from beacon.analysis.answer import TEXT_LABELS
 from beacon.analysis.cells import Cells, Tally
 from beacon.analysis.circumstances import Circumstances
 from beacon.analysis.drift import drift
@@ -52,7 +53,7 @@ def check(
     if claim.is_difference:
         _drift(claim, around, cells, tally, settings, caveats, figures)
         _repeats(around, tally, settings, caveats, figures)
-    _labels(around, settings, caveats)
+    _labels(around, tally, measure, settings, caveats, figures)
     return Checks(tuple(caveats), figures)
 
 
@@ -161,18 +162,41 @@ def _repeats(
         caveats.append(f"The call rests on {noun} {which}: without it the interval reaches 0.")
 
 
-def _labels(around: Circumstances, settings: AnalysisSettings, caveats: list[str]) -> None:
-    """How often the labeller errs, per language; where languages differ, so may the errors."""
+def _labels(
+    around: Circumstances,
+    tally: Tally,
+    measure: RateMeasure,
+    settings: AnalysisSettings,
+    caveats: list[str],
+    figures: dict[str, Any],
+) -> None:
+    """What the labeller finds and what it takes for the class by mistake, in the languages of the groups; where
+    these differ, what that alone would make of equal rates at the level that was seen."""
     if settings.labels is None:
         return
-    a, b = around.comparison.languages
-    known = settings.labels.error_by_language
-    errors = {language: known[language] for language in sorted({*a, *b}) if language in known}
-    if not errors:
+    told = []
+    seen: list[tuple[float, float]] = []
+    texts = [label for label in TEXT_LABELS if label in measure.labels]
+    for group, languages in zip(around.comparison.groups, around.comparison.languages, strict=True):
+        known = [errors for name in languages if (errors := settings.labels.errors.get(name.split("-")[0])) is not None]
+        if not texts or len(known) < len(languages):
+            continue
+        found = sum(errors.found(texts) for errors in known) / len(known)
+        alarms = sum(errors.false_alarms(texts) for errors in known) / len(known)
+        seen.append((found, alarms))
+        told.append(f"in {listed(languages)} ({group}) {percent(found)} with {percent(alarms)} false alarms")
+    if not told:
         return
-    told = listed([f"{percent(error)} of {language}" for language, error in errors.items()])
-    said = f"Labels by {settings.labels.source}, wrong in {told} answers of models it had not seen"
-    if a != b and len(errors) > 1:
-        gap = max(errors.values()) - min(errors.values())
-        said += f"; that gap alone can make or hide {points(gap)} points"
+    said = f"Labels by {settings.labels.source}; of answers in the class it finds {listed(told)}"
+    if len(seen) == 2 and seen[0] != seen[1]:
+        rate = _rate(around, tally)
+        gap = abs((seen[1][0] - seen[0][0]) * rate + (seen[1][1] - seen[0][1]) * (1 - rate))
+        figures["labelling_gap"] = gap
+        said += f"; that alone would make about {points(gap)} points of equal rates"
     caveats.append(said + ".")
+
+
+def _rate(around: Circumstances, tally: Tally) -> float:
+    """Of all answers of both groups."""
+    marks = [tally[cell] for pair in around.comparison.pairs for cell in pair]
+    return sum(mark.k for mark in marks) / max(1, sum(mark.n for mark in marks))

@@ -7,6 +7,7 @@ integers."""
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import sha256
 from itertools import accumulate
@@ -47,18 +48,25 @@ def cuts(weights: tuple[int, ...]) -> Words:
     return np.array([min(_SCALE - 1, below * _SCALE // ways) for below in passed], dtype=np.uint32)
 
 
-def drawn(bits: Bits, weights: tuple[int, ...], count: int) -> NDArray[np.intp]:
-    """`count` draws of an outcome's place, with chances in proportion to the weights (to 1 in 2^32)."""
-    edges = cuts(weights)
-    words = bits.words(count)
-    if len(edges) > _FEW:
-        return np.searchsorted(edges, words, side="right")
-    places = np.zeros(count, dtype=np.uint8)
-    passed = np.empty(count, dtype=np.bool_)
-    for edge in edges:
-        np.greater_equal(words, edge, out=passed)
+def drawn(bits: Bits, outcomes: Sequence[tuple[int, ...]], count: int) -> NDArray[np.intp]:
+    """For each of several lists of weights a row of `count` draws: the places of outcomes, with chances in
+    proportion to the weights (to 1 in 2^32). A row takes an even number of words."""
+    even = count + count % 2
+    words = bits.words(even * len(outcomes)).reshape(len(outcomes), even)[:, :count]
+    edges = [cuts(weights) for weights in outcomes]
+    most = max(map(len, edges))
+    if most > _FEW:
+        return np.array([np.searchsorted(edge, row, side="right") for edge, row in zip(edges, words, strict=True)])
+    table = np.full((len(edges), most), _SCALE - 1, dtype=np.uint32)
+    for row, edge in zip(table, edges, strict=True):
+        row[: len(edge)] = edge
+    places = np.zeros(words.shape, dtype=np.uint8)
+    passed = np.empty(words.shape, dtype=np.bool_)
+    for place in range(most):
+        np.greater_equal(words, table[:, place : place + 1], out=passed)
         places += passed.view(np.uint8)
-    return places.astype(np.intp)
+    last = np.array([[len(edge)] for edge in edges], dtype=np.uint8)
+    return np.minimum(places, last).astype(np.intp)
 
 
 def p_value(reached: int, count: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,26 +55,30 @@ class Grid:
 def grid(clusters: tuple[Strata, ...], draws: int) -> Grid | None:
     """The permutation distribution over all clusters, or None where so many draws of it are quicker."""
     most_work = WORK_OF_A_DRAW * draws
-    split = [parts(cluster) for cluster in clusters]
-    moving = [found[0] for found in split if found]
-    unit = math.lcm(*(part.unit for part in moving))
-    if unit > most_work or any(len(found) > 1 for found in split):
+    moving = [found for cluster in clusters if (found := parts(cluster))]
+    unit = math.lcm(*{part.unit for found in moving for part in found})
+    if any(len(found) > 1 for found in moving) or _work([found[0] for found in moving], unit, most_work) > most_work:
         return None
-    outcomes = [_outcomes(part, unit) for part in moving]
-    height = width = 1
-    work = 0
-    for possible in outcomes:
-        height += max(possible) - min(possible)
-        width += max(d * d for d in possible) - min(d * d for d in possible)
-        work += height * width * len(possible)
-        if work > most_work:
-            return None
     result = Grid(unit)
-    for possible in outcomes:
-        result.add(possible)
+    for found in moving:
+        result.add(_outcomes(found[0], unit))
     return result
 
 
+def _work(moving: Sequence[Part], unit: int, enough: int) -> int:
+    """Additions that the full distribution takes; counted until there are more than `enough`."""
+    height = width = 1
+    work = 0
+    for part in moving:
+        step = unit // part.unit
+        height += (part.differences[-1] - part.differences[0]) * step
+        width += (part.squares[1] - part.squares[0]) * step * step
+        work += height * width * len(part.differences)
+        if work > enough:
+            break
+    return work
+
+
 def _outcomes(part: Part, unit: int) -> Outcomes:
-    step, ways = unit // part.unit, sum(part.weights)
-    return {d * step: weight / ways for d, weight in zip(part.differences, part.weights, strict=True)}
+    step = unit // part.unit
+    return {d * step: weight / part.ways for d, weight in zip(part.differences, part.weights, strict=True)}

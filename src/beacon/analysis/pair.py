@@ -8,6 +8,7 @@ over clusters of the mean over strata of the difference of rates, second arm min
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import NamedTuple
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from beacon.analysis import student
 from beacon.analysis.draws import Bits, drawn, p_value
 from beacon.analysis.exact import grid
-from beacon.analysis.relabel import parts
+from beacon.analysis.relabel import Part, parts
 from beacon.analysis.settings import MINIMUM_CLUSTERS
 
 TIE = 1e-9
@@ -29,6 +30,10 @@ FEW_DRAWS = 199
 """Where the t test alone gives more than HOPELESS, the permutation test can add nothing to the call and is
 done with FEW_DRAWS. The choice depends on the observed statistic only, so that P(p <= a) <= a for a <=
 0.1."""
+
+
+AT_ONCE = 1 << 16
+"""Numbers that are drawn in one go: as many as a processor keeps close by."""
 
 
 class Counts(NamedTuple):
@@ -138,20 +143,28 @@ def permutation_p(clusters: list[Cluster], draws: int, seed: int) -> float:
 def _drawn_p(table: tuple[Cluster, ...], floor: float, least: float, draws: int, seed: int) -> float:
     bits = Bits(seed, draws, table)
     total, squares = np.zeros(draws), np.zeros(draws)
-    for cluster in table:
-        moved = _moved(cluster, bits, draws)
-        total += moved
-        squares += moved * moved
+    moving = [found for cluster in table if (found := parts(cluster))]
+    at_once = max(1, AT_ONCE // draws)
+    for begin in range(0, len(moving), at_once):
+        moved = _moved(moving[begin : begin + at_once], bits, draws)
+        total += moved.sum(axis=0)
+        squares += (moved * moved).sum(axis=0)
     statistic = _studentised(total, squares, len(table), floor)
     return p_value(int(np.count_nonzero(statistic >= least)), draws)
 
 
-def _moved(cluster: Cluster, bits: Bits, draws: int) -> NDArray[np.float64]:
-    """The cluster's mean difference under each draw."""
-    moved = np.zeros(draws)
-    for part in parts(cluster):
-        moved += np.array(part.differences)[drawn(bits, part.weights, draws)] / part.unit
-    return moved
+def _moved(clusters: Sequence[tuple[Part, ...]], bits: Bits, draws: int) -> NDArray[np.float64]:
+    """The clusters' mean differences, a row each, under each draw."""
+    pieces = [part for found in clusters for part in found]
+    places = drawn(bits, [part.weights for part in pieces], draws)
+    values = np.zeros((len(pieces), max(len(part.differences) for part in pieces)))
+    for row, part in zip(values, pieces, strict=True):
+        row[: len(part.differences)] = np.array(part.differences) / part.unit
+    moved = np.take_along_axis(values, places, axis=1)
+    if len(pieces) == len(clusters):
+        return moved
+    edges = np.cumsum([0, *(len(found) for found in clusters[:-1])])
+    return np.asarray(np.add.reduceat(moved, edges, axis=0))
 
 
 def _observed(table: tuple[Cluster, ...], floor: float) -> float:
@@ -178,9 +191,11 @@ def imaginary(clusters: list[Cluster]) -> float:
 
 
 def _canonical(clusters: list[Cluster]) -> tuple[Cluster, ...]:
-    one = tuple(sorted(tuple(sorted(cluster)) for cluster in clusters))
-    other = tuple(sorted(tuple(sorted(counts.swapped() for counts in cluster)) for cluster in clusters))
-    return min(one, other)
+    return min(_ordered(clusters), _ordered([tuple(c.swapped() for c in cluster) for cluster in clusters]))
+
+
+def _ordered(clusters: list[Cluster]) -> tuple[Cluster, ...]:
+    return tuple(sorted(tuple(sorted(cluster)) if len(cluster) > 1 else cluster for cluster in clusters))
 
 
 def _difference(cluster: Cluster) -> float:

@@ -19,11 +19,16 @@ MOST_OUTCOMES = 160
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The distribution of what some of a cluster's strata add to its mean difference."""
+    """The distribution of what some of a cluster's strata add to its mean difference.
+
+    `differences` ascend; `squares` are the least and the largest of their squares, `ways` the sum of the weights.
+    """
 
     unit: int
     differences: tuple[int, ...]
     weights: tuple[int, ...]
+    squares: tuple[int, int]
+    ways: int
 
     @property
     def constant(self) -> bool:
@@ -35,7 +40,10 @@ def parts(cluster: Strata) -> tuple[Part, ...]:
 
     A stratum in which all answers are in the class, or none, stays at 0 whatever the labels.
     """
-    return _parts(tuple(sorted((ka + kb, na, nb) for ka, na, kb, nb in cluster)))
+    margins = [(ka + kb, na, nb) for ka, na, kb, nb in cluster]
+    if len(margins) > 1:
+        margins.sort()
+    return _parts(tuple(margins))
 
 
 @lru_cache(maxsize=65_536)
@@ -83,4 +91,6 @@ def _sum(one: dict[int, int], other: dict[int, int]) -> dict[int, int]:
 
 def _part(total: dict[int, int], unit: int) -> Part:
     differences = sorted(total)
-    return Part(unit, tuple(differences), tuple(total[d] for d in differences))
+    squares = [d * d for d in differences]
+    weights = tuple(total[d] for d in differences)
+    return Part(unit, tuple(differences), weights, (min(squares), max(squares)), sum(weights))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from beacon.analysis.answer_card import MeasuredErrors
 from beacon.domain.spec import JobSpec
 from beacon.errors import InputError
 
@@ -16,13 +17,11 @@ MINIMUM_CLUSTERS = 6
 
 @dataclass(frozen=True, slots=True)
 class LabelQuality:
-    """Who labelled the answers, and how often that labeller was found wrong.
-
-    `error_by_language` is the share of answers that got a wrong label on models the labeller had not seen.
-    """
+    """Who labelled the answers, and what that labeller was found to do in each language (primary subtag) on
+    answers of models that it had not seen."""
 
     source: str
-    error_by_language: Mapping[str, float] = field(default_factory=dict)
+    errors: Mapping[str, MeasuredErrors] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

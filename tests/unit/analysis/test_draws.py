@@ -14,12 +14,20 @@ def test_the_same_identity_gives_the_same_words_whatever_the_version_of_numpy() 
 
 def test_outcomes_are_drawn_in_proportion_to_their_weights() -> None:
     weights = (1, 6, 15, 20, 15, 6, 1)
-    counts = np.bincount(drawn(Bits("proportions"), weights, 64_000), minlength=7)
+    counts = np.bincount(drawn(Bits("proportions"), [weights], 64_000)[0], minlength=7)
     assert counts == pytest.approx([1_000 * weight for weight in weights], rel=0.15)
 
 
+@pytest.mark.parametrize("outcomes", [[(1, 2), (3, 1, 1, 2)], [(1,) * 40, (5, 1)]], ids=["few", "many"])
+@pytest.mark.parametrize("count", [199, 200])
+def test_rows_drawn_together_are_those_drawn_alone(outcomes: list[tuple[int, ...]], count: int) -> None:
+    bits = Bits("one by one")
+    alone = [drawn(bits, [weights], count)[0].tolist() for weights in outcomes]
+    assert drawn(Bits("one by one"), outcomes, count).tolist() == alone
+
+
 def test_many_outcomes_are_drawn_like_few() -> None:
-    counts = np.bincount(drawn(Bits("many"), (1,) * 50, 50_000), minlength=50)
+    counts = np.bincount(drawn(Bits("many"), [(1,) * 50], 50_000)[0], minlength=50)
     assert counts.min() > 800
     assert counts.max() < 1_200
 

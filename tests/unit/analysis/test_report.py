@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from beacon.analysis.answer import TextLabel
+from beacon.analysis.answer_card import MeasuredErrors
 from beacon.analysis.finding import Finding
 from beacon.analysis.observation import Cell, Observation
 from beacon.analysis.report import Report, analyse
@@ -268,12 +270,33 @@ def test_an_answer_without_label_counts_as_missing_and_is_told() -> None:
     assert any("6 answers not classified" in notice for notice in report.notices)
 
 
+def errors(language: str, *, found: float, alarms: float) -> MeasuredErrors:
+    """Of 100 answers of each class: how many refusals are found, and how many others are taken for one."""
+    kept = {"refusal": 100 * found, "evasive": 0.0, "substantive": 100 * (1 - found)}
+    other = {"refusal": 100 * alarms, "evasive": 0.0, "substantive": 100 * (1 - alarms)}
+    confusion: dict[TextLabel, dict[TextLabel, float]] = {"refusal": kept, "evasive": other, "substantive": other}  # type: ignore[dict-item]
+    return MeasuredErrors(language, 300, 0.8, 0.02, confusion)
+
+
 def test_errors_of_the_labeller_stand_beside_what_rests_on_it() -> None:
-    labels = LabelQuality("the classifier", {"en": 0.04, "zh": 0.12})
-    rows = job(cells(languages={"us": "en", "eu": "en", "apac": "zh"}), 5, apac_refuses)
-    report = analyse(rows, replace(QUICK, labels=labels))
-    caveats = one(report, level="overall", groups=("us", "apac")).caveats
-    assert any("wrong in 4% of en and 12% of zh answers" in c and "8 points" in c for c in caveats)
+    measured = {"en": errors("en", found=0.9, alarms=0.02), "zh": errors("zh", found=0.6, alarms=0.1)}
+    asked = job(cells(languages={"us": "en", "eu": "en", "apac": "zh-Hans"}), 4, never)
+    rows = [replace(o, label="refusal") if o.repeat % 2 else o for o in asked]
+    report = analyse(rows, replace(QUICK, labels=LabelQuality("the classifier", measured)))
+    (told,) = [c for c in one(report, level="overall", groups=("us", "apac")).caveats if c.startswith("Labels by")]
+    assert "it finds in en (us) 90% with 2% false alarms and in zh-Hans (apac) 60% with 10% false alarms" in told
+    assert "that alone would make about 11 points of equal rates" in told
+    (same,) = [c for c in one(report, level="overall", groups=("us", "eu")).caveats if c.startswith("Labels by")]
+    assert "that alone" not in same
+    assert analyse(rows, replace(QUICK, labels=LabelQuality("people"))).findings[0].caveats != ()
+
+
+def test_unmeasured_languages_have_no_figure_made_up() -> None:
+    rows = job(cells(), 2, apac_refuses)
+    report = analyse(
+        rows, replace(QUICK, labels=LabelQuality("the classifier", {"fi": errors("fi", found=1, alarms=0)}))
+    )
+    assert not [c for f in report.findings for c in f.caveats if c.startswith("Labels by")]
 
 
 def test_negligible_needs_the_whole_interval() -> None:
