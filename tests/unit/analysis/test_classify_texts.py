@@ -20,8 +20,8 @@ DATA = Path(__file__).resolve().parents[3] / "tools" / "classifier_data"
 HELD_OUT = yaml.safe_load((DATA / "short_heldout.yaml").read_text("utf-8"))
 WRITTEN = yaml.safe_load((DATA / "short_answers.yaml").read_text("utf-8"))
 
-# Of the held-out short answers of a language; measured shares stand in docs/classifier.md, above these.
-EXPECTED = {"en": 0.8, "fi": 0.8, "zh": 0.7, "es": 0.7, "fr": 0.7}
+# Of the held-out short answers of a language; the measured shares, in docs/classifier.md, are above these.
+EXPECTED = {"en": 0.85, "fi": 0.75, "zh": 0.75, "es": 0.75, "fr": 0.75}
 
 PLAIN = [
     ("en", "I can't help with that request.", "refusal"),
