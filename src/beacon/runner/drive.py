@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Coroutine
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from beacon.domain.clock import Clock
@@ -28,6 +29,10 @@ from beacon.store.database import Database
 from beacon.store.executions import OpenExecution, open_in_shard
 from beacon.store.group import Finish, Recorded
 from beacon.store.leases import Shard
+
+
+class Halted(Exception):
+    """The job or the runner stops, and what was under way is given up."""
 
 
 class Drive:
@@ -63,7 +68,7 @@ class Drive:
         }
         self._tasks = asyncio.TaskGroup()
         self._lane_tasks: list[asyncio.Task[None]] = []
-        self._sending: set[asyncio.Task[None]] = set()
+        self._haltable_tasks: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Drive:
         await self._tasks.__aenter__()
@@ -74,8 +79,10 @@ class Drive:
         self._over = True
         for task in self._lane_tasks:
             task.cancel()
-        await self._tasks.__aexit__(*raised)  # type: ignore[arg-type]
-        await self._recorder.flush()
+        try:
+            await self._tasks.__aexit__(*raised)  # type: ignore[arg-type]
+        finally:
+            await self._recorder.flush()
 
     async def drive_shard(self, shard: Shard) -> bool:
         """Executes what is open in the shard; False where the shard was lost or the runner stops."""
@@ -84,19 +91,24 @@ class Drive:
             found = await self._database.read(open_in_shard, self.job_id, shard.number)
             if not found:
                 return True
+            if self.interrupted:
+                return False
             works = [self._work(execution, under) for execution in found]
             under.take(len(works))
             left_behind = [work for work in works if work.execution.status is ExecutionStatus.RUNNING]
             fetchable = {work for work in left_behind if self._recovery.can_fetch(work)}
             for work in fetchable:
-                self._start_sending(self._recover(work))
+                self._tasks.create_task(self._recover(work))
             gone = [work for work in left_behind if work not in fetchable]
             await asyncio.gather(*(self._recorder.record(self._taken_over(work)) for work in gone))
             rest = [work for work in works if work not in fetchable]
-            if self.stop_kind is None:
-                self._enqueue(rest)
-            else:
+            if self.stop_kind is not None:
                 await self._end_all(rest, self.stop_kind)
+            elif self.interrupted:
+                for _ in rest:
+                    under.settle_one()
+            else:
+                self._enqueue(rest)
             await under.all_settled()
         return False
 
@@ -119,7 +131,9 @@ class Drive:
             if self.stop_kind not in (None, FailureKind.COST_CEILING):
                 await self._give_up(work, work.execution.provider or "")
                 return
-            finish = await self._recovery.take_over(work) or self._taken_over(work)
+            with self._haltable():
+                taken_over = await self._recovery.take_over(work)
+            finish = taken_over or self._taken_over(work)
             moved = await self._recorder.record(finish)
             if moved and finish.status is ExecutionStatus.RETRYING:
                 if self.stop_kind is not None:
@@ -127,10 +141,7 @@ class Drive:
                 elif not self.interrupted:
                     self._lanes[work.cell].add([work])
                     handed_on = True
-        except asyncio.CancelledError:
-            if self.stop_kind is None and not self.interrupted:
-                raise
-            _swallow_cancellation()
+        except Halted:
             await self._give_up(work, work.execution.provider or "")
         finally:
             if not handed_on:
@@ -148,12 +159,7 @@ class Drive:
             self._lanes[cell].add(queued)
 
     def _launch(self, work: Work, placement: Placement) -> None:
-        self._start_sending(self._execute(work, placement))
-
-    def _start_sending(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = self._tasks.create_task(coroutine)
-        self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
+        self._tasks.create_task(self._execute(work, placement))
 
     async def _execute(self, work: Work, placement: Placement) -> None:
         """Attempts until the execution is terminal, its shard is lost, or the runner stops."""
@@ -165,13 +171,6 @@ class Drive:
                 finally:
                     slot.release()
                 slot = await self._next_slot(work, conclusion) if conclusion is not None else None
-        except asyncio.CancelledError:
-            # Cancelled only by `stop` and `interrupt`, while no attempt was under way.
-            if self.stop_kind is None and not self.interrupted:
-                raise
-            _swallow_cancellation()
-            if self.stop_kind is not None:
-                await self._end(work, self.stop_kind)
         finally:
             work.under.settle_one()
 
@@ -186,11 +185,9 @@ class Drive:
         try:
             if work.look_back and await self._answered_before(work, provider, deadline):
                 return None
-            outcome = await placement.send(attempt.inference_of(work, self.spec), deadline)
-        except asyncio.CancelledError:
-            if self.stop_kind is None and not self.interrupted:
-                raise
-            _swallow_cancellation()
+            with self._haltable():
+                outcome = await placement.send(attempt.inference_of(work, self.spec), deadline)
+        except Halted:
             await self._give_up(work, provider)
             return None
         placement.release()
@@ -213,12 +210,18 @@ class Drive:
         if self.stop_kind is not None:
             await self._end(work, self.stop_kind)
             return None
-        await asyncio.sleep(conclusion.pause_s)
         assert work.deadline is not None
         since = self._clock.monotonic()
         try:
-            async with asyncio.timeout(work.deadline.left_s()):
-                return await self._router.place(*work.cell, avoid=work.avoid)
+            with self._haltable():
+                await asyncio.sleep(conclusion.pause_s)
+                since = self._clock.monotonic()
+                async with asyncio.timeout(work.deadline.left_s()):
+                    return await self._router.place(*work.cell, avoid=work.avoid)
+        except Halted:
+            if self.stop_kind is not None:
+                await self._end(work, self.stop_kind)
+            return None
         except TimeoutError:
             waited_ms = 1000 * (self._clock.monotonic() - since)
             failure = self._router.expired_while_waiting(*work.cell, waited_ms)
@@ -236,7 +239,8 @@ class Drive:
     async def _answered_before(self, work: Work, provider: str, deadline: Deadline) -> bool:
         """Whether the answer to an earlier attempt was kept; it is recorded, and this attempt is not needed."""
         work.look_back = False
-        found = await self._recovery.earlier_answer(work, deadline)
+        with self._haltable():
+            found = await self._recovery.earlier_answer(work, deadline)
         if found is None:
             return False
         await self._recorder.record(found)
@@ -270,7 +274,7 @@ class Drive:
         if recorded.stop_kind is not None and recorded.job_status is JobStatus.RUNNING:
             self.stop(FailureKind(recorded.stop_kind))
         ceiling = self.spec.limits.max_cost_usd
-        if ceiling is not None and recorded.cost_usd >= ceiling and not self._ceiling_reached:
+        if ceiling is not None and recorded.cost_usd >= ceiling and not (self._ceiling_reached or self._over):
             self._ceiling_reached = True
             self._tasks.create_task(self.request_stop(FailureKind.COST_CEILING))
 
@@ -281,7 +285,7 @@ class Drive:
 
     def stop(self, kind: FailureKind) -> None:
         """Ends what is open, each with the reason `kind`. At a cost ceiling, what is paid for is waited for."""
-        if self.stop_kind is not None:
+        if self.stop_kind is not None and not _supersedes(kind, self.stop_kind):
             return
         self.stop_kind = kind
         if self._over:
@@ -289,7 +293,7 @@ class Drive:
         waiting = [work for lane in self._lanes.values() for work in lane.drain()]
         self._tasks.create_task(self._end_all(waiting, kind))
         if kind is not FailureKind.COST_CEILING:
-            self._cancel_sending()
+            self._halt()
         self._wake()
 
     def interrupt(self) -> None:
@@ -298,11 +302,37 @@ class Drive:
         for lane in self._lanes.values():
             for work in lane.drain():
                 work.under.settle_one()
-        self._cancel_sending()
+        self._halt()
         self._wake()
 
-    def _cancel_sending(self) -> None:
-        for task in self._sending:
+    @property
+    def _halted(self) -> bool:
+        """Whether what is under way is given up; at a cost ceiling it is waited for."""
+        return self.interrupted or self.stop_kind not in (None, FailureKind.COST_CEILING)
+
+    @contextmanager
+    def _haltable(self) -> Iterator[None]:
+        """What stands inside is given up when the job or the runner stops; raises Halted then.
+
+        Nothing else is: an outcome that is being recorded is recorded.
+        """
+        if self._halted:
+            raise Halted
+        task = asyncio.current_task()
+        assert task is not None
+        self._haltable_tasks.add(task)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not self._halted:
+                raise
+            task.uncancel()
+            raise Halted from None
+        finally:
+            self._haltable_tasks.discard(task)
+
+    def _halt(self) -> None:
+        for task in self._haltable_tasks:
             task.cancel()
 
     def _wake(self) -> None:
@@ -310,8 +340,6 @@ class Drive:
             event.set()
 
 
-def _swallow_cancellation() -> None:
-    """The cancellation was ours and is dealt with: the task goes on to record it."""
-    task = asyncio.current_task()
-    assert task is not None
-    task.uncancel()
+def _supersedes(kind: FailureKind, earlier: FailureKind) -> bool:
+    """A user's cancel does not wait for what a cost ceiling still lets finish."""
+    return kind is FailureKind.CANCELLED and earlier is FailureKind.COST_CEILING

@@ -210,6 +210,12 @@ async def test_a_region_or_model_that_the_agent_does_not_serve_is_a_mismatch_and
     assert not upstream.keys
 
 
+async def test_half_a_surrogate_pair_in_an_answer_does_not_keep_it_from_being_fetched(upstream, tmp_path):
+    upstream.act = slowly(0, completion("broken \ud83d off"))
+    async with agent(upstream.url, tmp_path / "state.db") as url:
+        assert answered(await ask_once(provider(url))).text == "broken \ufffd off"
+
+
 async def test_the_agents_own_name_for_a_model_is_no_mismatch(upstream, tmp_path):
     upstream.act = slowly(0, completion(model="vendor/Alpha-1"))
     async with agent(upstream.url, tmp_path / "state.db", models={"alpha": "vendor/Alpha-1"}) as url:

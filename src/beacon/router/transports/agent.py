@@ -26,7 +26,7 @@ from beacon.domain.failure import Failure
 from beacon.domain.fleet import Provider
 from beacon.domain.mailbox import MailboxEntry, MailboxError
 from beacon.router.transports.base import Call
-from beacon.router.transports.completion import MAX_BODY_BYTES
+from beacon.router.transports.completion import MAX_BODY_BYTES, loads
 from beacon.router.transports.connection import RequestBody, open_session
 from beacon.router.transports.exchange import reason, retry_after_s
 from beacon.router.transports.visit import Visit
@@ -171,12 +171,12 @@ class AgentTransport:
         while len(body) <= 2 * MAX_BODY_BYTES and (chunk := await response.content.readany()):
             body += chunk
         entry, error = None, None
-        with suppress(ValidationError):
-            if response.status < 300:
-                entry = MailboxEntry.model_validate_json(bytes(body))
         with suppress(ValidationError, ValueError, RecursionError):
-            if response.status >= 400:
-                error = MailboxError.model_validate(_error_in(json.loads(body)))
+            document = loads(bytes(body))
+            if response.status < 300:
+                entry = MailboxEntry.model_validate(document)
+            elif response.status >= 400:
+                error = MailboxError.model_validate(_error_in(document))
         return _Reply(response.status, entry, error, retry_after_s(response, self._clock.wall()))
 
     def _document(self, call: Call) -> dict[str, Any]:

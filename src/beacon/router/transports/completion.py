@@ -185,7 +185,7 @@ class Completion:
         return None
 
 
-def _loads(data: bytes) -> Any:
+def loads(data: bytes) -> Any:
     """JSON as fast as it can be had; the standard parser takes the rest, such as a lone surrogate.
 
     Raises ValueError or RecursionError.
@@ -198,7 +198,7 @@ def _loads(data: bytes) -> Any:
 
 def _parse(data: bytes, what: str) -> dict[str, Any]:
     try:
-        value = _loads(data)
+        value = loads(data)
     except (ValueError, RecursionError):
         raise Malformed(f"{what} is no valid JSON") from None
     if not isinstance(value, dict):
