@@ -1,7 +1,7 @@
 # Each target does its own set-up in .venv; Python >= 3.11 and make are all that must be there.
 #
 #   make demo [ARGS=--once | ARGS=--real]    make test [ARGS='-k barrier']    make check
-#   make bench [BENCH=benchmarks/router.py] [ARGS=…]
+#   make bench [BENCH=benchmarks/router.py] [ARGS=…]    make calibrate [ARGS='--jobs 8']
 #   make setup    make test-slow    make schemas    make lock [ARGS=--upgrade]    make clean
 
 PY := .venv/bin/python
@@ -10,9 +10,9 @@ PIP := $(PY) -m pip --disable-pip-version-check --quiet --quiet
 READY := .venv/.ready
 ASSETS := src/beacon/web/static/built/manifest.json
 UV := uv==0.13.9
-BENCH ?= $(wildcard benchmarks/*.py)
+BENCH ?= benchmarks/main_path.py benchmarks/router.py
 
-.PHONY: demo setup test test-slow check format bench schemas lock clean FORCE
+.PHONY: demo setup test test-slow check format bench calibrate schemas lock clean FORCE
 .DEFAULT_GOAL := demo
 
 demo: setup $(if $(filter --real,$(ARGS)),.venv/.real)
@@ -36,7 +36,11 @@ format: setup
 	.venv/bin/ruff format .
 
 bench: setup
-	@for script in $(BENCH); do echo "== $$script"; $(PY) $$script $(ARGS) || exit 1; done
+	@for script in $(BENCH); do echo "== $$script"; PYTHONPATH=. $(PY) $$script $(ARGS) || exit 1; done
+
+# How often findings are wrong, over simulated jobs with a known truth; takes about an hour on two cores.
+calibrate: setup
+	$(PY) benchmarks/calibrate.py $(ARGS)
 
 # docs/schemas from the types; a test fails while they differ.
 schemas: setup
@@ -61,7 +65,7 @@ $(READY): requirements/dev.txt pyproject.toml package-lock.json hatch_build.py $
 	@touch $@
 
 # Pins stay as they are unless they no longer fit; `make lock ARGS=--upgrade` renews them.
-COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+COMPILE = .venv/bin/uv pip compile --quiet --system-certs --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command 'make lock' $(ARGS)
 lock: .venv/bin/python
 	$(PIP) install $(UV)

@@ -79,7 +79,9 @@ def beacon_run(folder: Path, lab: Lab, job: dict[str, Any], **changes: Any) -> R
         leftover.unlink()
     command = [sys.executable, "-m", "beacon.cli.main", "run", "spec.yaml", "--fleet", "fleet.yaml", "--json"]
     environment = {**os.environ, "BEACON_DATABASE_URL": f"sqlite:///{database}"}
-    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
         peak = 0.0
         while process.poll() is None:
             peak = max(peak, peak_memory_mb(process.pid))
@@ -113,11 +115,13 @@ async def bare_loop(lab: Lab, executions: int, *, stream: bool) -> float:
     share = executions // len(providers)
     began = time.perf_counter()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        await asyncio.gather(*(
-            _bare_worker(session, url, models, share // IN_FLIGHT + (n < share % IN_FLIGHT), stream)
-            for url, models in providers
-            for n in range(IN_FLIGHT)
-        ))
+        await asyncio.gather(
+            *(
+                _bare_worker(session, url, models, share // IN_FLIGHT + (n < share % IN_FLIGHT), stream)
+                for url, models in providers
+                for n in range(IN_FLIGHT)
+            )
+        )
     return share * len(providers) / (time.perf_counter() - began)
 
 

@@ -1,9 +1,10 @@
-"""What every test shares: where the browser tests run, and the closing line that says when they did not."""
+"""What every test shares: files of its own, where browser tests run, and the closing line when they did not."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,21 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if count:
         tests = "1 browser test" if count == 1 else f"{count} browser tests"
         print(f"Left out: {tests}, for no Chromium was found. To run them, {HOW_TO_GET_ONE}.")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keys, logs and databases of the tests, also those of processes that they start, are never the user's."""
+    folder = tmp_path_factory.mktemp("data")
+    own = {
+        "XDG_DATA_HOME": folder,
+        "BEACON_SIGNING_KEY": folder / "signing-key.pem",
+        "BEACON_TRANSPARENCY_LOG": folder / "log.db",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in own.items():
+            patch.setenv(name, str(value))
+        yield
 
 
 @pytest.fixture(scope="session")

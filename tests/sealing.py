@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from beacon.domain.plan import shards
+from beacon.domain.plan import execution_id, shards
 from beacon.domain.spec import JobSpec, to_document
 from beacon.provenance.archive import Archive, write_archive
 from beacon.provenance.bundle import MEMBERS, BundleWriter
@@ -17,7 +17,7 @@ from beacon.provenance.keys import SigningKey, new_key
 from beacon.provenance.log import TransparencyLog
 from beacon.provenance.merkle import Frontier, leaf_hash
 from beacon.provenance.proof import LogProof
-from beacon.provenance.receipt import Receipt, Requests, Result, execution_id
+from beacon.provenance.receipt import Receipt, Requests, Result
 from beacon.provenance.seal import SEAL_TYPE, Seal, parse_seal, seal_job
 
 JOB = "abcd-efgh-jkmn"

@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+from beacon.analysis.schema import finding_schema
 from beacon.domain.schemas import schemas
 
 PUBLISHED = Path(__file__).parents[1] / "docs" / "schemas"
@@ -13,7 +14,7 @@ PUBLISHED = Path(__file__).parents[1] / "docs" / "schemas"
 
 def write(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for name, schema in schemas().items():
+    for name, schema in {**schemas(), "finding": finding_schema()}.items():
         text = json.dumps(schema, indent=2, ensure_ascii=False)
         (folder / f"{name}.json").write_text(f"{text}\n", encoding="utf-8")
 

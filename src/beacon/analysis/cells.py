@@ -9,25 +9,53 @@ from statistics import NormalDist
 from beacon.analysis.measure import RateMeasure
 from beacon.analysis.observation import Cell, Observation
 
-Cells = Mapping[Cell, list[Observation]]
-Tally = Mapping[Cell, tuple[int, int]]
+
+class Recorded:
+    """What one cell has: all of its executions, those with a classified answer, and when each was started."""
+
+    __slots__ = ("answered", "executions", "starts")
+
+    def __init__(self, executions: list[Observation]) -> None:
+        self.executions = executions
+        self.answered = [o for o in executions if o.answered]
+        self.starts = {o.repeat: o.started_at for o in executions if o.started_at is not None}
+
+    @property
+    def missing(self) -> int:
+        return len(self.executions) - len(self.answered)
 
 
-def by_cell(observations: Iterable[Observation]) -> dict[Cell, list[Observation]]:
+Cells = Mapping[Cell, Recorded]
+
+
+class Marks:
+    """Of one cell by one measure: which repeats have an answer, and whether it is in the class."""
+
+    __slots__ = ("by_repeat", "k", "n")
+
+    def __init__(self, recorded: Recorded, measure: RateMeasure) -> None:
+        self.by_repeat = {o.repeat: int(measure.holds(o)) for o in recorded.answered}
+        self.n = len(recorded.answered)
+        self.k = sum(self.by_repeat.values())
+
+    @property
+    def rate(self) -> float:
+        """0 where there is no answer."""
+        return self.k / self.n if self.n else 0.0
+
+
+Tally = Mapping[Cell, Marks]
+
+
+def by_cell(observations: Iterable[Observation]) -> dict[Cell, Recorded]:
     cells: dict[Cell, list[Observation]] = {}
     for observation in observations:
         cells.setdefault(observation.cell, []).append(observation)
-    return cells
+    return {cell: Recorded(executions) for cell, executions in cells.items()}
 
 
-def tally(cells: Cells, measure: RateMeasure) -> dict[Cell, tuple[int, int]]:
-    """Of each cell, how many answers are in the class, and how many there are."""
-    return {cell: count(observations, measure) for cell, observations in cells.items()}
-
-
-def count(observations: Iterable[Observation], measure: RateMeasure) -> tuple[int, int]:
-    answered = [o for o in observations if o.answered]
-    return sum(1 for o in answered if measure.holds(o)), len(answered)
+def tally(cells: Cells, measure: RateMeasure) -> dict[Cell, Marks]:
+    return {cell: Marks(recorded, measure) for cell, recorded in cells.items()}
 
 
 def wilson(k: int, n: int, alpha: float) -> tuple[float, float] | None:

@@ -6,10 +6,11 @@
 | language | a model                | question, region, persona                | questions |
 | persona  | a model in a region    | question, language                       | questions |
 | model    | the whole job          | question, region, persona, language      | questions |
+| run      | a model in a region    | question, persona, language              | questions |
 
-Region, language and persona are also pooled over the models, which are then the clusters. Two regions without
-a common language are compared across their languages: region with language. The persona `regional` has another
-prompt in every region, so that regions under it are a comparison of their own.
+Region, language, persona and run are also pooled over the models, which are then the clusters. Two regions
+without a common language are compared across their languages: region with language. The persona `regional`
+has another prompt in every region, so that regions under it are a comparison of their own.
 """
 
 from __future__ import annotations
@@ -17,22 +18,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
+from operator import itemgetter
 from typing import Literal
 
 from beacon.analysis.cells import Cells, Tally
+from beacon.analysis.finding import Factor, Level
 from beacon.analysis.observation import Cell
 from beacon.analysis.pair import Cluster, Counts
 from beacon.analysis.settings import AnalysisSettings
 
-Factor = Literal["region", "model", "language", "persona"]
-Level = Literal["overall", "pooled", "question"]
 Context = tuple[tuple[str, str], ...]
 CellPair = tuple[Cell, Cell]
+Stratum = tuple[str, ...]
 
 REGIONAL = "regional"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
     """Two levels of a factor, and the cells of both arms by cluster.
 
@@ -86,6 +88,8 @@ DESIGNS = (
     Design("persona", ("model", "region"), "question"),
     Design("persona", ("region",), "model"),
     Design("model", (), "question"),
+    Design("run", ("model", "region"), "question"),
+    Design("run", (), "model"),
 )
 
 
@@ -93,6 +97,8 @@ def comparisons(cells: Cells, settings: AnalysisSettings) -> list[Comparison]:
     """All comparisons that the job's factors allow, whether or not there are enough clusters to test them."""
     found: list[Comparison] = []
     for design in DESIGNS:
+        if design.factor not in settings.factors:
+            continue
         if design.cluster == "model" and len({cell.model for cell in cells}) < 2:
             continue
         for persona, chosen in _by_prompt(cells, design.factor):
@@ -101,7 +107,8 @@ def comparisons(cells: Cells, settings: AnalysisSettings) -> list[Comparison]:
 
 
 def _by_prompt(cells: Iterable[Cell], factor: Factor) -> list[tuple[Context, list[Cell]]]:
-    """The cells whose prompts are alike in all levels of the factor, and apart from them those whose are not."""
+    """The cells whose prompts are alike in all levels of the factor, and apart from them those whose are
+    not."""
     if factor != "region":
         return [((), list(cells))]
     return [
@@ -115,38 +122,45 @@ def _compare(design: Design, cells: list[Cell], persona: Context, settings: Anal
     for cell in cells:
         contexts.setdefault(tuple((name, getattr(cell, name)) for name in design.context), []).append(cell)
     for context in sorted(contexts):
-        levels: dict[str, list[Cell]] = {}
+        arms: dict[str, _Arm] = {}
         for cell in contexts[context]:
-            levels.setdefault(getattr(cell, design.factor), []).append(cell)
-        for a, b in combinations(settings.in_order(design.factor, set(levels)), 2):
+            arms.setdefault(getattr(cell, design.factor), _Arm(design.factor)).add(cell)
+        for a, b in combinations(settings.in_order(design.factor, set(arms)), 2):
             level: Level = "overall" if design.cluster == "question" else "pooled"
-            clusters = _clusters(design, levels[a], levels[b])
+            clusters = _clusters(design, arms[a], arms[b])
             yield Comparison(design.factor, level, (a, b), context + persona, clusters)
 
 
-def _clusters(design: Design, a: list[Cell], b: list[Cell]) -> tuple[tuple[str, tuple[CellPair, ...]], ...]:
-    ignored = {design.factor}
-    if design.factor == "region" and not {cell.language for cell in a} & {cell.language for cell in b}:
-        ignored.add("language")
-    first, second = _strata(a, ignored), _strata(b, ignored)
+class _Arm:
+    """The cells of one level of a factor, by what the other arm must have in common with them."""
+
+    def __init__(self, factor: Factor) -> None:
+        names = [name for name in Cell._fields if name != factor]
+        self._with_language = itemgetter(*(Cell._fields.index(name) for name in names))
+        self._without = itemgetter(*(Cell._fields.index(name) for name in names if name != "language"))
+        self.matched: dict[Stratum, Cell] = {}
+        self.across: dict[Stratum, list[Cell]] = {}
+        self.languages: set[str] = set()
+
+    def add(self, cell: Cell) -> None:
+        self.matched[self._with_language(cell)] = cell
+        self.across.setdefault(self._without(cell), []).append(cell)
+        self.languages.add(cell.language)
+
+    def single(self) -> dict[Stratum, Cell]:
+        """The cells matched across languages; what was asked in several languages cannot be matched."""
+        return {stratum: cells[0] for stratum, cells in self.across.items() if len(cells) == 1}
+
+
+def _clusters(design: Design, a: _Arm, b: _Arm) -> tuple[tuple[str, tuple[CellPair, ...]], ...]:
+    bound = design.factor == "region" and not a.languages & b.languages
+    first, second = (a.single(), b.single()) if bound else (a.matched, b.matched)
     clusters: dict[str, list[CellPair]] = {}
-    for stratum in sorted(first.keys() & second.keys()):
-        clusters.setdefault(getattr(first[stratum], design.cluster), []).append((first[stratum], second[stratum]))
+    place = Cell._fields.index(design.cluster)
+    for stratum, cell in first.items():
+        if stratum in second:
+            clusters.setdefault(cell[place], []).append((cell, second[stratum]))
     return tuple((name, tuple(pairs)) for name, pairs in sorted(clusters.items()))
-
-
-def _strata(cells: list[Cell], ignored: set[str]) -> dict[tuple[str, ...], Cell]:
-    """The cells by what both arms must have in common. A stratum with two cells (a region with several
-    languages against one with none of them) cannot be matched and is left out."""
-    kept = [name for name in Cell._fields if name not in ignored]
-    strata: dict[tuple[str, ...], Cell] = {}
-    twice: set[tuple[str, ...]] = set()
-    for cell in cells:
-        key = tuple(getattr(cell, name) for name in kept)
-        if key in strata:
-            twice.add(key)
-        strata[key] = cell
-    return {key: cell for key, cell in strata.items() if key not in twice}
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +178,7 @@ def table(comparison: Comparison, tally: Tally) -> Table:
     left_out: list[str] = []
     for name, pairs in comparison.clusters:
         cluster = tuple(
-            Counts(*tally[a], *tally[b]) for a, b in pairs if tally[a][1] and tally[b][1]
+            Counts(tally[a].k, tally[a].n, tally[b].k, tally[b].n) for a, b in pairs if tally[a].n and tally[b].n
         )
         if cluster:
             clusters.append(cluster)

@@ -7,11 +7,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-MOST_WORK = 4_000_000
-"""Additions that the full distribution of one pair may cost; above it drawing is faster."""
+from beacon.analysis.relabel import Part, Strata, parts
+
+WORK_OF_A_DRAW = 150
+"""Additions to the full distribution of one pair that take about as long as one draw of it."""
 
 Outcomes = dict[int, float]
-Strata = tuple[tuple[int, int, int, int], ...]
 
 
 class Grid:
@@ -50,19 +51,22 @@ class Grid:
         return min(1.0, math.fsum(self.mass[where].tolist()))
 
 
-def grid(clusters: tuple[Strata, ...]) -> Grid | None:
-    """The permutation distribution over all clusters, or None where it would cost more than MOST_WORK."""
-    unit = math.lcm(*{n * len(cluster) for cluster in clusters for _, na, _, nb in cluster for n in (na, nb)})
-    if unit > MOST_WORK:
+def grid(clusters: tuple[Strata, ...], draws: int) -> Grid | None:
+    """The permutation distribution over all clusters, or None where so many draws of it are quicker."""
+    most_work = WORK_OF_A_DRAW * draws
+    split = [parts(cluster) for cluster in clusters]
+    moving = [found[0] for found in split if found]
+    unit = math.lcm(*(part.unit for part in moving))
+    if unit > most_work or any(len(found) > 1 for found in split):
         return None
-    outcomes = [_outcomes(cluster, unit) for cluster in clusters if _varies(cluster)]
+    outcomes = [_outcomes(part, unit) for part in moving]
     height = width = 1
     work = 0
     for possible in outcomes:
         height += max(possible) - min(possible)
         width += max(d * d for d in possible) - min(d * d for d in possible)
         work += height * width * len(possible)
-        if work > MOST_WORK:
+        if work > most_work:
             return None
     result = Grid(unit)
     for possible in outcomes:
@@ -70,22 +74,6 @@ def grid(clusters: tuple[Strata, ...]) -> Grid | None:
     return result
 
 
-def _varies(cluster: Strata) -> bool:
-    return any(0 < ka + kb < na + nb for ka, na, kb, nb in cluster)
-
-
-def _outcomes(cluster: Strata, unit: int) -> Outcomes:
-    """The cluster's mean difference under relabelling, in units of 1/unit, with its probability."""
-    total: Outcomes = {0: 1.0}
-    for ka, na, kb, nb in cluster:
-        k = ka + kb
-        step_a, step_b = unit // (na * len(cluster)), unit // (nb * len(cluster))
-        all_tables = math.comb(na + nb, k)
-        grown: Outcomes = {}
-        for j in range(max(0, k - nb), min(k, na) + 1):
-            weight = math.comb(na, j) * math.comb(nb, k - j) / all_tables
-            shift = j * step_a - (k - j) * step_b
-            for d, before in total.items():
-                grown[d + shift] = grown.get(d + shift, 0.0) + before * weight
-        total = grown
-    return total
+def _outcomes(part: Part, unit: int) -> Outcomes:
+    step, ways = unit // part.unit, sum(part.weights)
+    return {d * step: weight / ways for d, weight in zip(part.differences, part.weights, strict=True)}

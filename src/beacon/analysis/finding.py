@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import Any, Literal
 
 from beacon.analysis.family import Call
+
+Factor = Literal["region", "model", "language", "persona", "run"]
+Level = Literal["overall", "pooled", "question"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +34,14 @@ class Finding:
     by how much texts of the two groups are further apart than texts of one group). `model` is None where
     models are pooled or compared, `question` where questions are averaged. `interval` is for the average over
     clusters like these, `interval_pack` for these very ones. `n`, `in_class` and `rates` are in the groups'
-    order; `clusters_up`, `_down` and `_equal` say in how many clusters the second group has more, less, and as
-    much. `confounded_with` names what differs between the groups beside the factor (`routes`, `language`,
+    order; `clusters_up`, `_down` and `_equal` say in how many clusters the second group has more, less, and
+    as much. `confounded_with` names what differs between the groups beside the factor (`routes`, `language`,
     `prompt`): such a finding is not one of the factor alone, although its call stays what the test says.
     """
 
     id: str
-    factor: str
-    level: str
+    factor: Factor
+    level: Level
     family: str
     measure: str
     model: str | None

@@ -31,7 +31,10 @@ WITHHELD_RATE = RateMeasure(
     "refusals and evasive answers, of all classified answers",
 )
 EMPTY_RATE = RateMeasure(
-    "empty_rate", frozenset({"empty"}), "gave an empty answer", "empty texts with a normal end, of all classified answers"
+    "empty_rate",
+    frozenset({"empty"}),
+    "gave an empty answer",
+    "empty texts with a normal end, of all classified answers",
 )
 TEXT_DISTANCE = "text_distance"
 

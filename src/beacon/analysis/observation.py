@@ -14,13 +14,14 @@ ANSWER_LABELS: frozenset[str] = frozenset({"substantive", "evasive", "refusal", 
 
 
 class Cell(NamedTuple):
-    """The unit of comparison (DESIGN section 1)."""
+    """The unit of comparison (DESIGN section 1), within the run that it belongs to."""
 
     question: str
     model: str
     region: str
     persona: str
     language: str
+    run: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,8 @@ class Observation:
     `status` is an execution status; `kind` the kind of failure, None for a completed execution. `label` is
     None where nobody classified the answer. `score` is the classifier's probability of its label. `answer` is
     None where there is none or the caller keeps texts away (texts are then not compared). `started_at` is in
-    seconds since the epoch; None, like every other None here, is unknown.
+    seconds since the epoch; None, like every other None here, is unknown. `run` names the job where results
+    of several are compared.
     """
 
     execution_id: str
@@ -55,10 +57,11 @@ class Observation:
     duration_ms: float | None = None
     simulated: bool = False
     replayed: bool = False
+    run: str = ""
 
     @property
     def cell(self) -> Cell:
-        return Cell(self.question_id, self.model, self.region, self.persona, self.language)
+        return Cell(self.question_id, self.model, self.region, self.persona, self.language, self.run)
 
     @property
     def answered(self) -> bool:

@@ -16,17 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beacon.analysis import student
-from beacon.analysis.draws import Bits, p_value, relabelled
+from beacon.analysis.draws import Bits, drawn, p_value
 from beacon.analysis.exact import grid
+from beacon.analysis.relabel import parts
 from beacon.analysis.settings import MINIMUM_CLUSTERS
 
 TIE = 1e-9
 """Statistics that differ relatively by less are equal: ties must not be decided by rounding."""
 
 HOPELESS = 0.1
-FEW_DRAWS = 999
+FEW_DRAWS = 199
 """Where the t test alone gives more than HOPELESS, the permutation test can add nothing to the call and is
-done with FEW_DRAWS. The choice depends on the observed statistic only, so that P(p <= a) <= a for a <= 0.1."""
+done with FEW_DRAWS. The choice depends on the observed statistic only, so that P(p <= a) <= a for a <=
+0.1."""
 
 
 class Counts(NamedTuple):
@@ -80,7 +82,7 @@ def compare(clusters: list[Cluster], *, alpha: float, draws: int, seed: int) -> 
     if len(clusters) < MINIMUM_CLUSTERS:
         return None
     differences = [_difference(cluster) for cluster in clusters]
-    estimate = _estimate(clusters)
+    estimate = _estimate(clusters, differences)
     p_t = student.two_sided_p(abs(estimate.effect) / math.sqrt(estimate.variance), len(clusters) - 1)
     p_permutation = permutation_p(clusters, draws if p_t <= HOPELESS else min(draws, FEW_DRAWS), seed)
     half = student.quantile(1 - alpha / 2, len(clusters) - 1) * math.sqrt(estimate.variance)
@@ -90,7 +92,7 @@ def compare(clusters: list[Cluster], *, alpha: float, draws: int, seed: int) -> 
         interval_pack=_pack_interval(clusters, estimate.effect, alpha),
         p=max(p_permutation, p_t),
         n=arm_sizes(clusters),
-        in_class=_in_class(clusters),
+        in_class=in_class(clusters),
         rates=_rates(clusters),
         clusters=len(clusters),
         direction=_direction(differences),
@@ -102,8 +104,7 @@ class Estimate(NamedTuple):
     variance: float
 
 
-def _estimate(clusters: list[Cluster]) -> Estimate:
-    differences = sorted(_difference(cluster) for cluster in clusters)
+def _estimate(clusters: list[Cluster], differences: list[float]) -> Estimate:
     q = len(differences)
     effect = math.fsum(differences) / q
     spread = math.fsum((d - effect) ** 2 for d in differences) / (q - 1)
@@ -112,13 +113,9 @@ def _estimate(clusters: list[Cluster]) -> Estimate:
 
 def interval(clusters: list[Cluster], alpha: float) -> tuple[float, float]:
     """The interval of `compare` alone, without its test."""
-    estimate = _estimate(clusters)
+    estimate = _estimate(clusters, [_difference(cluster) for cluster in clusters])
     half = student.quantile(1 - alpha / 2, len(clusters) - 1) * math.sqrt(estimate.variance)
     return _around(estimate.effect, half)
-
-
-def effect(clusters: list[Cluster]) -> float:
-    return _estimate(clusters).effect
 
 
 def permutation_p(clusters: list[Cluster], draws: int, seed: int) -> float:
@@ -129,37 +126,38 @@ def permutation_p(clusters: list[Cluster], draws: int, seed: int) -> float:
     draw.
     """
     table = _canonical(clusters)
-    exact = _exact_p(table)
-    return _drawn_p(table, draws, seed) if exact is None else exact
-
-
-def _exact_p(table: tuple[Cluster, ...]) -> float | None:
-    distribution = grid(table)
+    floor = imaginary(clusters)
+    least = _observed(table, floor) * (1 - TIE)
+    distribution = grid(table, draws)
     if distribution is None:
-        return None
-    floor = imaginary(list(table))
-    differences = [_difference(cluster) for cluster in table]
-    observed = _studentised(
-        np.array([math.fsum(differences)]), np.array([math.fsum(d * d for d in differences)]), len(table), floor
-    )
-    total, squares = distribution.sums()
-    statistic = _studentised(total, squares, len(table), floor)
-    return distribution.probability(statistic >= observed[0] * (1 - TIE))
+        return _drawn_p(table, floor, least, draws, seed)
+    statistic = _studentised(*distribution.sums(), len(table), floor)
+    return distribution.probability(statistic >= least)
 
 
-def _drawn_p(table: tuple[Cluster, ...], draws: int, seed: int) -> float:
-    floor = imaginary(list(table))
+def _drawn_p(table: tuple[Cluster, ...], floor: float, least: float, draws: int, seed: int) -> float:
     bits = Bits(seed, draws, table)
-    total = np.zeros(draws + 1)
-    squares = np.zeros(draws + 1)
+    total, squares = np.zeros(draws), np.zeros(draws)
     for cluster in table:
-        moved = _relabelled_differences(cluster, bits, draws)
-        if moved is not None:
-            total += moved
-            squares += moved * moved
+        moved = _moved(cluster, bits, draws)
+        total += moved
+        squares += moved * moved
     statistic = _studentised(total, squares, len(table), floor)
-    reached = int(np.count_nonzero(statistic[1:] >= statistic[0] * (1 - TIE)))
-    return p_value(reached, draws)
+    return p_value(int(np.count_nonzero(statistic >= least)), draws)
+
+
+def _moved(cluster: Cluster, bits: Bits, draws: int) -> NDArray[np.float64]:
+    """The cluster's mean difference under each draw."""
+    moved = np.zeros(draws)
+    for part in parts(cluster):
+        moved += np.array(part.differences)[drawn(bits, part.weights, draws)] / part.unit
+    return moved
+
+
+def _observed(table: tuple[Cluster, ...], floor: float) -> float:
+    differences = [_difference(cluster) for cluster in table]
+    total, squares = math.fsum(differences), math.fsum(d * d for d in differences)
+    return float(_studentised(np.array([total]), np.array([squares]), len(table), floor)[0])
 
 
 def _studentised(
@@ -168,20 +166,6 @@ def _studentised(
     spread = np.maximum(squares - total * total / clusters, 0) / (clusters - 1)
     result: NDArray[np.float64] = np.abs(total) / clusters / np.sqrt(spread / clusters + floor)
     return result
-
-
-def _relabelled_differences(cluster: Cluster, bits: Bits, draws: int) -> NDArray[np.float64] | None:
-    """The cluster's difference, first as observed and then under each draw; None where it is always 0."""
-    total: NDArray[np.float64] | None = None
-    for ka, na, kb, nb in cluster:
-        k = ka + kb
-        if k in {0, na + nb}:
-            continue
-        offsets, least = relabelled(bits, k, na, nb, draws)
-        possible = np.array([j / na - (k - j) / nb for j in range(least, min(k, na) + 1)])
-        moved = possible[np.concatenate(([ka - least], offsets))]
-        total = moved if total is None else total + moved
-    return None if total is None else total / len(cluster)
 
 
 def imaginary(clusters: list[Cluster]) -> float:
@@ -200,6 +184,8 @@ def _canonical(clusters: list[Cluster]) -> tuple[Cluster, ...]:
 
 
 def _difference(cluster: Cluster) -> float:
+    if len(cluster) == 1:
+        return cluster[0].difference
     return math.fsum(counts.difference for counts in cluster) / len(cluster)
 
 
@@ -211,10 +197,16 @@ def _direction(differences: list[float]) -> Direction:
 
 def arm_sizes(clusters: list[Cluster]) -> tuple[int, int]:
     """Answers of either arm."""
-    return sum(c.na for cluster in clusters for c in cluster), sum(c.nb for cluster in clusters for c in cluster)
+    na = nb = 0
+    for cluster in clusters:
+        for counts in cluster:
+            na += counts.na
+            nb += counts.nb
+    return na, nb
 
 
-def _in_class(clusters: list[Cluster]) -> tuple[int, int]:
+def in_class(clusters: list[Cluster]) -> tuple[int, int]:
+    """Answers in the class of either arm."""
     return sum(c.ka for cluster in clusters for c in cluster), sum(c.kb for cluster in clusters for c in cluster)
 
 
@@ -226,15 +218,16 @@ def _rates(clusters: list[Cluster]) -> tuple[float, float]:
 
 def _pack_interval(clusters: list[Cluster], centre: float, alpha: float) -> tuple[float, float] | None:
     """Only the noise of repeats: binomial within each cell, unbiased by n - 1."""
-    noise = 0.0
-    for cluster in clusters:
-        for ka, na, kb, nb in cluster:
-            if na < 2 or nb < 2:
-                return None
-            a, b = ka / na, kb / nb
-            noise += (a * (1 - a) / (na - 1) + b * (1 - b) / (nb - 1)) / len(cluster) ** 2
+    if any(counts.na < 2 or counts.nb < 2 for cluster in clusters for counts in cluster):
+        return None
+    noise = math.fsum(_noise(counts) / len(cluster) ** 2 for cluster in clusters for counts in cluster)
     half = _NORMAL.inv_cdf(1 - alpha / 2) * math.sqrt(noise / len(clusters) ** 2 + imaginary(clusters))
     return _around(centre, half)
+
+
+def _noise(counts: Counts) -> float:
+    a, b = counts.ka / counts.na, counts.kb / counts.nb
+    return a * (1 - a) / (counts.na - 1) + b * (1 - b) / (counts.nb - 1)
 
 
 def _around(centre: float, half: float) -> tuple[float, float]:

@@ -38,15 +38,14 @@ def _row(observations: Iterable[Observation], measures: tuple[RateMeasure, ...],
 
 def cell_rates(cells: Cells, measures: tuple[RateMeasure, ...], settings: AnalysisSettings) -> list[dict[str, Any]]:
     return [
-        {**cell._asdict(), **_row(observations, measures, settings.alpha)} for cell, observations in sorted(cells.items())
+        {**cell._asdict(), **_row(recorded.executions, measures, settings.alpha)}
+        for cell, recorded in sorted(cells.items())
     ]
 
 
 def arm_rates(cells: Cells, measures: tuple[RateMeasure, ...], settings: AnalysisSettings) -> list[dict[str, Any]]:
     """By model, region, persona and language, over all questions."""
     arms: dict[tuple[str, ...], list[Observation]] = {}
-    for cell, observations in cells.items():
-        arms.setdefault(tuple(getattr(cell, name) for name in ARM), []).extend(observations)
-    return [
-        {**dict(zip(ARM, arm, strict=True)), **_row(arms[arm], measures, settings.alpha)} for arm in sorted(arms)
-    ]
+    for cell, recorded in cells.items():
+        arms.setdefault(tuple(getattr(cell, name) for name in ARM), []).extend(recorded.executions)
+    return [{**dict(zip(ARM, arm, strict=True)), **_row(arms[arm], measures, settings.alpha)} for arm in sorted(arms)]

@@ -5,16 +5,23 @@ Pure: the same observations and settings give the same report, whatever the orde
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from beacon.analysis.assess import Assessed, NotTested, assess, finding
-from beacon.analysis.cells import by_cell
+from beacon.analysis.assess import NotTested, assess_rates, assess_texts
+from beacon.analysis.cells import Cells, by_cell, tally
+from beacon.analysis.circumstances import Circumstances, circumstances
+from beacon.analysis.comparison import Comparison, comparisons
 from beacon.analysis.finding import Finding
-from beacon.analysis.measure import RateMeasure, measures_for
+from beacon.analysis.findings import rate_finding, text_finding
+from beacon.analysis.limits import limits, not_found, summary
+from beacon.analysis.measure import TEXT_DISTANCE, RateMeasure, measures_for
+from beacon.analysis.metrics import Metric, metrics
+from beacon.analysis.metrics import to_document as metric_document
 from beacon.analysis.observation import Observation, in_order
 from beacon.analysis.quality import data_quality, notices
+from beacon.analysis.questions import QuestionTest, question_family, question_findings, question_tests
 from beacon.analysis.rates import arm_rates, cell_rates
 from beacon.analysis.settings import METHOD, AnalysisSettings
 
@@ -23,18 +30,24 @@ SCHEMA = "beacon.report/v1"
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`findings` holds every comparison that was tested, the strongest difference first; `not_tested` those
-    that could not be, with the reason. `notices` are sentences that stand above the findings."""
+    """`notices` are sentences that stand above the findings; `findings` holds every comparison over questions
+    that was tested, the strongest difference first, and the single questions that differ; `not_tested` what
+    could not be compared, with the reason; `questions` every test of a single question."""
 
     method: str
     settings: AnalysisSettings
     measures: tuple[RateMeasure, ...]
     notices: tuple[str, ...]
+    summary: str
     findings: tuple[Finding, ...]
     not_tested: tuple[NotTested, ...]
+    not_found: tuple[str, ...]
     families: tuple[dict[str, Any], ...]
+    questions: tuple[dict[str, Any], ...]
+    metrics: tuple[Metric, ...]
     rates: dict[str, Any]
     data_quality: dict[str, Any]
+    limits: tuple[str, ...]
 
     def to_document(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -45,11 +58,16 @@ class Report:
                 "settings": asdict(self.settings),
                 "measures": {measure.name: measure.definition for measure in self.measures},
                 "notices": self.notices,
+                "summary": self.summary,
                 "findings": [finding.to_document() for finding in self.findings],
                 "not_tested": [item.to_document() for item in self.not_tested],
+                "not_found": self.not_found,
                 "families": self.families,
+                "questions": self.questions,
+                "metrics": [metric_document(metric) for metric in self.metrics],
                 "rates": self.rates,
                 "data_quality": self.data_quality,
+                "limits": self.limits,
             }
         )
         return document
@@ -71,47 +89,127 @@ def analyse(observations: Sequence[Observation], settings: AnalysisSettings) -> 
     ordered = in_order(observations)
     cells = by_cell(ordered)
     measures = measures_for(ordered)
-    assessed: list[Assessed] = []
-    not_tested: list[NotTested] = []
+    planned = comparisons(cells, settings)
+    around = {comparison: circumstances(comparison, cells, settings) for comparison in planned}
+    found = _Found([], [], [])
     for measure in measures:
-        tested, left = assess(cells, measure, settings)
-        assessed += tested
-        not_tested += left
+        _add_rates(found, cells, around, measure, settings)
+    if any(observation.answer for observation in ordered):
+        _add_texts(found, cells, around, settings)
+    found.findings.sort(key=strength)
     quality = data_quality(ordered)
-    findings = sorted((finding(item, settings) for item in assessed), key=strength)
     return Report(
         method=METHOD,
         settings=settings,
         measures=measures,
         notices=tuple(notices(quality)),
-        findings=tuple(findings),
-        not_tested=tuple(not_tested),
-        families=tuple(_families(findings)),
+        summary=summary(found.findings),
+        findings=tuple(found.findings),
+        not_tested=tuple(found.not_tested),
+        not_found=tuple(not_found(found.findings, found.questions, settings)),
+        families=tuple(_families(found)),
+        questions=tuple(found.questions),
+        metrics=tuple(metrics(cells, found.findings)),
         rates={"cells": cell_rates(cells, measures, settings), "arms": arm_rates(cells, measures, settings)},
         data_quality=quality,
+        limits=tuple(limits(found.findings, quality, settings)),
     )
 
 
-_CALLS = {"difference": 0, "undecided": 1, "negligible": 2}
+Around = Mapping[Comparison, Circumstances]
 
 
-def strength(item: Finding) -> tuple[int, float, float, str]:
-    """Differences first, then by the end of the interval nearer to 0, then by size."""
-    low, high = item.interval or (0.0, 0.0)
-    nearest = max(low, -high)
-    return _CALLS[item.call], -nearest, -abs(item.effect), item.id
+@dataclass(frozen=True, slots=True)
+class _Found:
+    findings: list[Finding]
+    not_tested: list[NotTested]
+    questions: list[dict[str, Any]]
 
 
-def _families(findings: list[Finding]) -> list[dict[str, Any]]:
-    families: dict[str, list[Finding]] = {}
-    for item in findings:
-        families.setdefault(item.family, []).append(item)
+def _add_rates(found: _Found, cells: Cells, around: Around, measure: RateMeasure, settings: AnalysisSettings) -> None:
+    counts = tally(cells, measure)
+    tests = question_tests(cells, counts, settings)
+    single = question_findings(tests, measure, _regions_of_models(around), cells, counts, settings)
+    assessed, left = assess_rates(list(around), measure, counts, settings)
+    found.findings.extend(single)
+    for item in assessed:
+        differing = _differing(single, item.comparison)
+        found.findings.append(rate_finding(item, around[item.comparison], cells, counts, differing, settings))
+    found.not_tested.extend(left)
+    found.questions.extend(_question_summary(tests, single, measure, settings))
+
+
+def _add_texts(found: _Found, cells: Cells, around: Around, settings: AnalysisSettings) -> None:
+    assessed, left = assess_texts(list(around), cells, settings)
+    found.findings.extend(text_finding(item, around[item.comparison], settings) for item in assessed)
+    found.not_tested.extend(left)
+
+
+def _regions_of_models(around: Around) -> dict[tuple[str, tuple[str, str]], Circumstances]:
+    """What else differs between two regions of a model, under the personas whose prompt is the same."""
+    return {
+        (comparison.fixed("model") or "", comparison.groups): found
+        for comparison, found in around.items()
+        if _of_regions(comparison)
+    }
+
+
+def _of_regions(comparison: Comparison) -> bool:
+    overall = comparison.factor == "region" and comparison.level == "overall"
+    return overall and comparison.fixed("persona") is None
+
+
+def _differing(single: Sequence[Finding], comparison: Comparison) -> list[str]:
+    if not _of_regions(comparison):
+        return []
+    model = comparison.fixed("model")
+    return [f.question or "" for f in single if f.model == model and f.groups == comparison.groups]
+
+
+def _question_summary(
+    tests: Sequence[QuestionTest], single: Sequence[Finding], measure: RateMeasure, settings: AnalysisSettings
+) -> list[dict[str, Any]]:
+    """Every question test by its result, so that what was not found is told too."""
+    named = {(f.model, f.question) for f in single}
     return [
         {
-            "family": name,
-            "tests": len(members),
-            **{call: sum(1 for member in members if member.call == call) for call in _CALLS},
-            "smallest_q": min(member.q for member in members),
+            "measure": measure.name,
+            "model": test.model,
+            "question": test.question,
+            "p": test.p,
+            "q": test.q,
+            "differs": test.q <= settings.alpha,
+            "pair_named": (test.model, test.question) in named,
         }
-        for name, members in sorted(families.items())
+        for test in tests
     ]
+
+
+_CALLS = {"difference": 0, "undecided": 1, "negligible": 2}
+_FACTORS = {"region": 0, "run": 1, "persona": 2, "language": 3, "model": 4}
+_LEVELS = {"overall": 0, "pooled": 1, "question": 2}
+
+
+def strength(item: Finding) -> tuple[int, int, int, bool, float, float, str]:
+    """Differences first, those of regions before others, averages before single questions, what was said
+    before how it was worded; among these the one whose interval stays furthest from 0."""
+    low, high = item.interval or (0.0, 0.0)
+    nearest = max(low, -high)
+    kind = (_CALLS[item.call], _FACTORS[item.factor], _LEVELS[item.level], item.measure == TEXT_DISTANCE)
+    return *kind, -nearest, -abs(item.effect), item.id
+
+
+def _families(found: _Found) -> list[dict[str, Any]]:
+    """How each family came out; on single questions a test is of one question of one model."""
+    families: dict[str, list[Finding]] = {}
+    for item in found.findings:
+        families.setdefault(item.family, []).append(item)
+    for row in found.questions:
+        families.setdefault(question_family(row["measure"]), [])
+    told = []
+    for name, members in sorted(families.items()):
+        tests = [row["q"] for row in found.questions if question_family(row["measure"]) == name]
+        tests = tests or [member.q for member in members]
+        calls = {call: sum(1 for member in members if member.call == call) for call in _CALLS}
+        told.append({"family": name, "tests": len(tests), **calls, "smallest_q": min(tests)})
+    return told

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from beacon.analysis.comparison import Comparison
 from beacon.analysis.family import Call
-from beacon.analysis.finding import RouteShare
 from beacon.analysis.pair import Direction
-from beacon.analysis.words import counted, listed, percent, points, probability
-
-Routes = tuple[tuple[RouteShare, ...], tuple[RouteShare, ...]]
+from beacon.analysis.texts import TextTest
+from beacon.analysis.words import counted, distance, percent, points, probability
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +38,8 @@ def sentence(comparison: Comparison, told: Told) -> str:
         more, less, n_more, n_less, up, down = less, more, n_less, n_more, down, up
     noun = "question" if comparison.level == "overall" else "model"
     behind = (
-        f"averaged over {counted(told.clusters, noun)} ({percent(1 - told.alpha)} interval {points(low)} to {points(high)}, "
+        f"averaged over {counted(told.clusters, noun)} ({percent(1 - told.alpha)} interval "
+        f"{points(low)} to {points(high)}, "
         f"{noun}s as clusters; {probability('q', told.q)}; {n_more:,} and {n_less:,} answers; "
         f"{counted(up, noun)} up, {down} down, {told.direction.equal} equal)"
     )
@@ -79,6 +77,8 @@ def _at(comparison: Comparison, level: str) -> str:
             return f"when asked in {level}"
         case "persona":
             return f"under persona {level}"
+        case "run":
+            return f"in run {level}"
         case "model":
             return f"by {level}"
 
@@ -87,23 +87,26 @@ def _between(comparison: Comparison, did: str) -> str:
     a, b = comparison.groups
     if comparison.factor == "model":
         return f"The difference between {a} and {b} in how often each {did}"
-    return f"The difference between {_at(comparison, a)} and {_at(comparison, b)} in how often {_who(comparison)} {did}"
+    return f"The difference between {a} and {b} in how often {_who(comparison)} {did}"
 
 
-def told_first(comparison: Comparison, confounded_with: Sequence[str], routes: Routes | None) -> str:
-    """What must be said before the difference is: other routes, another language, another prompt."""
+def text_sentence(comparison: Comparison, test: TextTest, q: float, call: Call, alpha: float) -> str:
+    """Says how far apart wording is, between the groups and within each."""
     a, b = comparison.groups
-    parts = []
-    if "routes" in confounded_with and routes is not None:
-        mixes = f"{a}: {_mix(routes[0])}; {b}: {_mix(routes[1])}"
-        parts.append(f"Over different routes ({mixes}), so not shown to be an effect of the {comparison.factor}: ")
-    if "language" in confounded_with:
-        first, second = comparison.languages
-        parts.append(f"Region with language ({a} in {listed(first)}, {b} in {listed(second)}): ")
-    if "prompt" in confounded_with:
-        parts.append("Region with its own prompt (persona regional): ")
-    return "".join(parts)
-
-
-def _mix(shares: Sequence[RouteShare]) -> str:
-    return listed([f"{share.upstream or 'unknown'} {share.answers}" for share in shares], most=4)
+    low, high = test.interval
+    behind = (
+        f"distance {test.between:.2f} between the groups, {test.within[0]:.2f} within {a} and "
+        f"{test.within[1]:.2f} "
+        f"within {b}, averaged over {counted(test.clusters, 'question')} (excess {distance(test.effect)}, "
+        f"{percent(1 - alpha)} interval {distance(low)} to {distance(high)}, questions as clusters; "
+        f"{probability('q', q)}; "
+        f"{test.n[0]:,} and {test.n[1]:,} texts)"
+    )
+    if call == "difference":
+        return (
+            f"{_who(comparison)} words its answers differently {_at(comparison, a)} and {_at(comparison, b)}: {behind}."
+        )
+    return (
+        f"Whether {_who(comparison)} words its answers differently {_at(comparison, a)} and "
+        f"{_at(comparison, b)} is undecided: {behind}."
+    )

@@ -9,6 +9,7 @@ from beacon.domain.spec import JobSpec
 from beacon.errors import InputError
 
 METHOD = "beacon.analysis/v1"
+FACTORS = ("region", "model", "language", "persona", "run")
 MINIMUM_CLUSTERS = 6
 """Below 6 clusters even all differences of one sign reach only p = 2/2^5 > 0.05."""
 
@@ -29,6 +30,7 @@ class AnalysisSettings:
     """`smallest_effect` is the smallest difference of rates that matters; `alpha` the false-discovery rate
     of a family and one minus the intervals' level; `draws` the permutations of one test. `levels` gives the
     order in which a factor's levels are named ({"region": ("us", "eu", "apac")}); others follow by name.
+    Only `factors` are compared.
     """
 
     smallest_effect: float = 0.05
@@ -37,6 +39,7 @@ class AnalysisSettings:
     seed: int = 0
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     labels: LabelQuality | None = None
+    factors: tuple[str, ...] = FACTORS
 
     def __post_init__(self) -> None:
         if not 0 < self.smallest_effect < 1:

@@ -41,3 +41,9 @@ def listed(items: Sequence[str], most: int = 6) -> str:
     if len(items) < 2:
         return "".join(items)
     return ", ".join(items[:-1]) + " and " + items[-1]
+
+
+def distance(value: float) -> str:
+    """A distance between texts, or a difference of two: `0.093`, `−0.004`."""
+    digits = f"{abs(value):.3f}"
+    return f"−{digits}" if value < 0 and digits != "0.000" else digits

@@ -15,9 +15,10 @@ from cyclopts import Parameter
 from beacon.cli.document import exit_code_of
 from beacon.cli.embedded import Embedded, Interruption, embedded
 from beacon.cli.findings import print_findings
+from beacon.cli.listening import address, listen
 from beacon.cli.progress import show_progress
 from beacon.cli.serve import DEFAULT_PORT
-from beacon.cli.serving import PortalServer, address, listen
+from beacon.cli.serving import PortalServer
 from beacon.cli.settings import PORT
 from beacon.cli.show import newest_report
 from beacon.domain.clock import SystemClock

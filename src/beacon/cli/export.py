@@ -1,14 +1,9 @@
-"""`beacon export`: a job's executions as CSV or JSON lines, one row each, streamed."""
+"""`beacon export`: a job's executions as CSV or JSON lines, one row each, streamed; or its bundle."""
 
 from __future__ import annotations
 
 import csv
 import json
-import os
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, TextIO
 
@@ -16,7 +11,9 @@ from cyclopts import Parameter
 
 from beacon.cli.reading import with_database
 from beacon.cli.settings import DatabaseOption, JobArgument
-from beacon.errors import UnavailableError
+from beacon.cli.sink import sink
+from beacon.errors import InputError
+from beacon.runner.bundle import write_bundle
 from beacon.store import executions, jobs
 from beacon.store.database import Database
 
@@ -33,21 +30,41 @@ def export(
     job: JobArgument,
     /,
     *,
-    to: Annotated[Literal["csv", "jsonl"], Parameter(name="--format", help="csv or jsonl.")] = "jsonl",
+    to: Annotated[
+        Literal["csv", "jsonl", "bundle"], Parameter(name="--format", help="csv, jsonl or bundle.")
+    ] = "jsonl",
     output: Annotated[Path | None, Parameter(help="A file, written whole or not at all; default stdout.")] = None,
     database: DatabaseOption = None,
 ) -> None:
-    """Write a job's executions, one row each.
+    """Write a job's executions, one row each; or its bundle, the sealed job that `beacon verify` checks offline.
 
-    Example: `beacon export k3v9 --format csv --output answers.csv`
+    For example:
+
+    ```
+    beacon export k3v9 --format csv --output answers.csv
+    beacon export k3v9 --format bundle --output job.zip
+    ```
     """
-    with _sink(output) as sink:
-        with_database(database, lambda opened: _export(opened, job, to, sink))
+    if to == "bundle":
+        _export_bundle(job, output, database)
+        return
+    with sink(output) as stream:
+        with_database(database, lambda opened: _export(opened, job, to, stream))
 
 
-async def _export(database: Database, prefix: str, to: str, sink: TextIO) -> None:
+def _export_bundle(job: str, output: Path | None, database: str | None) -> None:
+    if output is None:
+        raise InputError("a bundle is written to a file", where="--output", todo="name one: --output job.zip")
+
+    async def write(opened: Database) -> None:
+        await write_bundle(opened, await opened.read(jobs.resolve_id, job), output)
+
+    with_database(database, write)
+
+
+async def _export(database: Database, prefix: str, to: str, stream: TextIO) -> None:
     job_id = await database.read(jobs.resolve_id, prefix)
-    write = _csv_writer(sink) if to == "csv" else _jsonl_writer(sink)
+    write = _csv_writer(stream) if to == "csv" else _jsonl_writer(stream)
     after = -1
     while rows := await database.read(executions.page, job_id, after=after):
         for row in rows:
@@ -60,12 +77,12 @@ def exported(row: dict[str, Any]) -> dict[str, Any]:
     return {name: row["id"] if name == "execution_id" else row[name] for name in FIELDS}
 
 
-def _jsonl_writer(sink: TextIO) -> Any:
-    return lambda row: sink.write(json.dumps(row, ensure_ascii=False) + "\n")
+def _jsonl_writer(stream: TextIO) -> Any:
+    return lambda row: stream.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def _csv_writer(sink: TextIO) -> Any:
-    writer = csv.DictWriter(sink, FIELDS, lineterminator="\r\n")
+def _csv_writer(stream: TextIO) -> Any:
+    writer = csv.DictWriter(stream, FIELDS, lineterminator="\r\n")
     writer.writeheader()
     return lambda row: writer.writerow({name: defused(value) for name, value in row.items()})
 
@@ -73,21 +90,3 @@ def _csv_writer(sink: TextIO) -> Any:
 def defused(value: object) -> object:
     """A text that a spreadsheet would run as a formula gets an apostrophe before it."""
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
-
-
-@contextmanager
-def _sink(output: Path | None) -> Iterator[TextIO]:
-    """stdout, or a file that appears under its name only once it is whole."""
-    if output is None:
-        yield sys.stdout
-        return
-    try:
-        handle, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
-        try:
-            with open(handle, "w", encoding="utf-8", newline="") as file:
-                yield file
-            os.replace(name, output)
-        finally:
-            Path(name).unlink(missing_ok=True)
-    except OSError as error:
-        raise UnavailableError(f"cannot write {output}: {error.strerror}", where=str(output)) from error

@@ -16,7 +16,8 @@ from beacon.errors import BeaconError, ExitCode
 JOBS = Group("Run jobs", sort_key=1)
 RESULTS = Group("Read results", sort_key=2)
 PROCESSES = Group("Run Beacon", sort_key=3)
-OTHER = Group("Options", sort_key=4)
+EVIDENCE = Group("Check evidence", sort_key=4)
+OTHER = Group("Options", sort_key=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,14 @@ COMMANDS = {
     "jobs": Command(RESULTS, "List jobs, newest first."),
     "show": Command(RESULTS, "One job: status, counts, failures, findings."),
     "report": Command(RESULTS, "Everything that was compared in a job."),
-    "export": Command(RESULTS, "A job's executions as CSV or JSON lines."),
+    "export": Command(RESULTS, "A job's executions as CSV or JSON lines, or its sealed bundle."),
     "classify": Command(RESULTS, "Label any file of answers: refused, evasive, substantive, …"),
     "serve": Command(PROCESSES, "The portal, the API and a runner in one process."),
+    "agent": Command(PROCESSES, "A mailbox beside an inference server: no finished answer is lost."),
     "lab": Command(PROCESSES, "Simulated providers in the foreground."),
+    "verify": Command(EVIDENCE, "Check a job's bundle offline, without trusting whoever made it."),
+    "log": Command(EVIDENCE, "The log of sealed jobs, its checkpoint, its audit."),
+    "keys": Command(EVIDENCE, "The key that seals jobs."),
 }
 """In the order in which they are shown."""
 

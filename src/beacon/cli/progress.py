@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from beacon.cli.terminal import console, visible
-from beacon.domain.states import JobStatus
+from beacon.domain.states import UNSUCCESSFUL, JobStatus
 from beacon.router.lane import ProviderSnapshot
 from beacon.store import executions, jobs
 from beacon.store.database import Database
@@ -26,7 +26,7 @@ LIVE_S = 0.25
 PLAIN_S = 5.0
 SHOWN_STATUSES = ("completed", "failed", "timed_out", "cancelled", "retrying", "running")
 BAR = 10
-STEPS = {"classifying": "classifying the last answers", "analysing": "analysing", "sealing": "sealing"}
+STEPS = {"classifying": "classifying the last answers", "analysing": "analysing"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +69,10 @@ async def show_progress(
 
 
 async def read_moment(database: Database, job_id: str) -> Moment:
-    return Moment(
-        await database.read(jobs.get, job_id),
-        await database.read(executions.tallies, job_id),
-        await database.read(executions.failures, job_id),
-    )
+    job = await database.read(jobs.get, job_id)
+    tallies = await database.read(executions.tallies, job_id)
+    unsuccessful = sum(job.counts[status.value] for status in UNSUCCESSFUL)
+    return Moment(job, tallies, await database.read(executions.failures, job_id) if unsuccessful else [])
 
 
 def screen(moment: Moment, providers: list[ProviderSnapshot]) -> RenderableType:
@@ -95,7 +94,8 @@ def _heading(job: Job) -> Text:
 
 def _stage(job: Job) -> str:
     if job.status is JobStatus.FINALIZING:
-        step = STEPS.get(job.finalize_step or "", "all answers are recorded")
+        told = job.finalize_step or "all answers are recorded"
+        step = STEPS.get(told, told)
         return f"Finalizing results… {step}"
     if job.status is JobStatus.RUNNING:
         return f"running, {job.done:,} of {job.total:,}{_time_left(job)}"

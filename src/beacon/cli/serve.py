@@ -9,7 +9,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from beacon.cli.embedded import Interruption, embedded
-from beacon.cli.serving import PortalServer, address, listen
+from beacon.cli.listening import address, listen
+from beacon.cli.serving import PortalServer
 from beacon.cli.settings import PORT, DatabaseOption, FleetOption
 from beacon.errors import ExitCode
 from beacon.telemetry.logs import configure_logs

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import ipaddress
 import socket
 from collections.abc import Sequence
 
@@ -14,7 +12,6 @@ from beacon.cli.embedded import Embedded
 from beacon.domain.clock import SystemClock
 from beacon.domain.failure import FailureKind
 from beacon.domain.spec import SpecDocument, check_against_fleet
-from beacon.errors import InputError
 from beacon.runner.admission import submit
 from beacon.runner.inputs import complete
 from beacon.store import interventions
@@ -48,42 +45,6 @@ class LocalActions:
         now = self._clock.wall()
         reopened = await self._house.database.write(interventions.reopen, job_id, chosen, now, execution_ids)
         return Retried(reopened.count, reopened.generation)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; raises InputError for a busy port, an unknown host, and any address but loopback."""
-    if not _is_loopback(host):
-        raise InputError(
-            f"{host} can be reached from other machines, and no authentication is configured",
-            where="--host",
-            todo="use 127.0.0.1, and reach it from elsewhere through an SSH tunnel",
-        )
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            todo = "end the program that uses it, or choose another with --port"
-            raise InputError(f"port {port} is in use on {host}", where="--port", todo=todo) from error
-        raise InputError(f"cannot listen on {host}:{port}: {error.strerror}", where="--host, --port") from error
-    return listener
-
-
-def address(listener: socket.socket) -> str:
-    """Where a browser finds it."""
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class PortalServer:

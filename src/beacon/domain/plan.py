@@ -42,6 +42,11 @@ class PlannedShard:
     executions: tuple[PlannedExecution, ...]
 
 
+def execution_id(job_id: str, ordinal: int) -> str:
+    """An execution's id: its job's, and its place in the plan."""
+    return f"{job_id}-{ordinal:06d}"
+
+
 def shards(spec: JobSpec, size: int = SHARD_SIZE) -> Iterator[PlannedShard]:
     """The job's shards, block by block and within a block region by region; one shard in memory at a time.
 

@@ -1,8 +1,8 @@
 """YAML (and JSON) text into plain values, strictly.
 
-Beside what YAML itself forbids, these are refused: duplicate keys, aliases that make a small text explode, tags, merge keys, keys that are not plain names, and deep nesting. Plain scalars are resolved
-by the core schema of YAML 1.2 (section 10.3.2), not by 1.1: `no`, `on`, `2024-01-01` and `1:30` are text, and
-`010` is ten.
+Beside what YAML itself forbids, these are refused: duplicate keys, aliases that make a small text explode, tags,
+merge keys, keys that are not plain names, and deep nesting. Plain scalars are resolved by the core schema of
+YAML 1.2 (section 10.3.2), not by 1.1: `no`, `on`, `2024-01-01` and `1:30` are text, and `010` is ten.
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ from beacon.lab.world import Answers, Narrative
 LANGUAGES = ("en", "zh")
 MIN_TOKENS = 70
 MAX_FACTS = 5
-MAX_CONTEXTS = 4
+MAX_POINTS = 7
+MAX_TERMS = 3
 _PIECE = re.compile(r"[\u3000-\u9fff\uff00-\uffef]{1,2}|[^\s\u3000-\u9fff\uff00-\uffef]+\s*|\s+")
 
 OUTCOMES = tuple(Answers.model_fields)
@@ -29,10 +30,15 @@ FinishReason = Literal["stop", "length", "content_filter"]
 
 
 class NarrativePhrases(Frozen):
-    """`leads` hold `{fact}`; `generic` are the sentences for a question whose facts are not known."""
+    """A substantive answer is an opening, numbered points, and a closing.
+
+    A point is a fact under one of the `labels`, with where it can be read (`sources` hold `{source}`), or one of
+    the `contexts`; the points of a question whose facts are not known are `generic`.
+    """
 
     openings: tuple[str, ...] = Field(min_length=1)
-    leads: tuple[str, ...] = Field(min_length=MAX_FACTS)
+    labels: tuple[str, ...] = Field(min_length=MAX_FACTS)
+    sources: tuple[str, ...] = Field(min_length=1)
     contexts: tuple[str, ...] = Field(min_length=1)
     closings: tuple[str, ...] = Field(min_length=1)
     generic: tuple[str, ...] = Field(min_length=1)
@@ -44,6 +50,7 @@ class Phrases(Frozen):
     schema_: Literal["beacon.phrases/v1"] = Field(alias="schema")
     language: Language
     joiner: str
+    colon: str
     refusal: tuple[tuple[str, ...], ...]
     evasive: tuple[tuple[str, ...], ...]
     narratives: dict[Narrative, NarrativePhrases]
@@ -116,24 +123,29 @@ def _withheld(outcome: str, asked: Asked, draws: Draws) -> list[str]:
 def _substantive(narrative: Narrative, asked: Asked, draws: Draws) -> list[str]:
     book = phrases(asked.language)
     told = book.narratives[narrative]
-    sentences = [draws.choose(told.openings)]
     facts = asked.question.facts if asked.question is not None else ()
-    if facts:
-        chosen = _chosen_facts(narrative, facts, draws)
-        leads = draws.sample(told.leads, len(chosen))
-        sentences += [
-            lead.replace("{fact}", _wording(fact, asked.language)) for lead, fact in zip(leads, chosen, strict=True)
-        ]
-    else:
-        sentences += draws.sample(told.generic, 3 + draws.below(3))
-    length = sum(len(tokens_of(sentence)) for sentence in sentences)
-    for context in draws.sample(told.contexts, MAX_CONTEXTS):
-        sentences.append(context)
-        length += len(tokens_of(context))
-        if length >= MIN_TOKENS:
+    points = _told_facts(narrative, facts, asked.language, draws) if facts else []
+    length = sum(len(tokens_of(point)) for point in points)
+    for more in draws.sample(told.contexts if facts else told.generic, MAX_POINTS):
+        if len(points) >= MAX_POINTS or length >= MIN_TOKENS:
             break
-    sentences.append(draws.choose(told.closings))
-    return _joined(sentences, book.joiner)
+        points.append(more)
+        length += len(tokens_of(more))
+    numbered = [f"{number}. {point}" for number, point in enumerate(points, start=1)]
+    return _joined([draws.choose(told.openings), *numbered, draws.choose(told.closings)], "\n\n")
+
+
+def _told_facts(narrative: Narrative, facts: tuple[Fact, ...], language: str, draws: Draws) -> list[str]:
+    book = phrases(language)
+    told = book.narratives[narrative]
+    chosen = _chosen_facts(narrative, facts, draws)
+    points = []
+    for label, fact in zip(draws.sample(told.labels, len(chosen)), chosen, strict=True):
+        point = f"**{label}{book.colon}** {_wording(fact, language)}"
+        if fact.source is not None:
+            point += book.joiner + draws.choose(told.sources).replace("{source}", fact.source.rstrip("."))
+        points.append(point)
+    return points
 
 
 def _chosen_facts(narrative: Narrative, facts: tuple[Fact, ...], draws: Draws) -> list[Fact]:
@@ -146,9 +158,9 @@ def _chosen_facts(narrative: Narrative, facts: tuple[Fact, ...], draws: Draws) -
 
 
 def _wording(fact: Fact, language: str) -> str:
-    """A statement is in English; in another language the fact is told by its term, where it has one."""
+    """A statement is in English; in another language the fact is told by its terms, where it has some."""
     terms = fact.terms.get(language, ()) if language in LANGUAGES and language != "en" else ()
-    return terms[0] if terms else fact.statement.strip().rstrip(".")
+    return "、".join(terms[:MAX_TERMS]) + "。" if terms else fact.statement.strip()
 
 
 def _joined(sentences: list[str], joiner: str) -> list[str]:

@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import json
+from contextlib import suppress
 from typing import Any
 
 import rfc8785
@@ -13,6 +14,9 @@ import rfc8785
 from beacon.errors import InputError, VerificationError
 
 _SAFE_INTEGER = 2**53 - 1
+_LEAST_FRACTION = 1e-4
+"""From here on Python writes a fraction without an exponent, as ECMAScript does."""
+_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def sha256_hex(data: bytes) -> str:
@@ -31,6 +35,31 @@ def canonical_bytes(value: Any) -> bytes:
         raise InputError(f"this cannot be written as canonical JSON: {error}") from error
     except RecursionError:
         raise InputError("this cannot be written as canonical JSON: it is nested too deeply") from None
+
+
+Scalar = str | int | float | None
+
+
+def row_bytes(row: dict[str, Scalar]) -> bytes:
+    """`canonical_bytes` of an object of scalars under ASCII names, several times as fast. Raises InputError.
+
+    Sealing writes one such row for each execution while the job is finalizing.
+    """
+    plain: dict[str, Scalar] = {}
+    for name, value in row.items():
+        if isinstance(value, float):
+            whole = value.is_integer() and abs(value) <= _SAFE_INTEGER
+            if not whole and not _LEAST_FRACTION <= abs(value) <= _SAFE_INTEGER:
+                return canonical_bytes(row)
+            # Both write a whole number as an integer.
+            plain[name] = int(value) if whole else value
+        elif value is None or isinstance(value, str) or (isinstance(value, int) and abs(value) <= _SAFE_INTEGER):
+            plain[name] = value
+        else:
+            return canonical_bytes(row)
+    with suppress(UnicodeEncodeError):
+        return _ENCODER.encode(plain).encode("utf-8")
+    return canonical_bytes(row)
 
 
 def digest(value: Any) -> str:

@@ -20,6 +20,7 @@ from beacon.errors import ConflictError, InputError, UnavailableError
 from beacon.provenance.canonical import sha256_hex
 
 KEY_FILE = "signing-key.pem"
+KEY_VARIABLE = "BEACON_SIGNING_KEY"
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,9 @@ class SigningKey:
 
 
 def default_key_path() -> Path:
-    return user_data_path("beacon") / KEY_FILE
+    """What `BEACON_SIGNING_KEY` names, by default a file in the user's data directory."""
+    named = os.environ.get(KEY_VARIABLE)
+    return Path(named).expanduser() if named else user_data_path("beacon") / KEY_FILE
 
 
 def new_key() -> SigningKey:

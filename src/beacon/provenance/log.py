@@ -6,6 +6,7 @@ that appending and proving take O(log n) reads.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -28,6 +29,7 @@ from beacon.provenance.note import Checkpoint, check_origin
 from beacon.provenance.proof import LogProof
 
 LOG_FILE = "log.db"
+LOG_VARIABLE = "BEACON_TRANSPARENCY_LOG"
 _VERSION = 1
 _BUSY_S = 30.0
 _PAGE = 1_000
@@ -40,7 +42,9 @@ _TABLES = (
 
 
 def default_log_path() -> Path:
-    return user_data_path("beacon") / LOG_FILE
+    """What `BEACON_TRANSPARENCY_LOG` names, by default a file in the user's data directory."""
+    named = os.environ.get(LOG_VARIABLE)
+    return Path(named).expanduser() if named else user_data_path("beacon") / LOG_FILE
 
 
 class TransparencyLog:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from beacon.domain.answer import RegionEvidence
-from beacon.domain.plan import PlannedExecution
+from beacon.domain.plan import PlannedExecution, execution_id
 from beacon.domain.prompt import messages
 from beacon.domain.spec import JobSpec
 from beacon.errors import InputError, VerificationError
-from beacon.provenance.canonical import canonical_bytes, digest, sha256_hex
+from beacon.provenance.canonical import digest, row_bytes, sha256_hex
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
 """Of one receipt and of one answer as lines of a bundle."""
@@ -113,8 +113,12 @@ class Result:
         return sha256_hex(self.to_bytes())
 
 
+_NAMES: dict[type, tuple[str, ...]] = {row: tuple(field.name for field in fields(row)) for row in (Receipt, Result)}
+
+
 def _line(row: Receipt | Result, execution_id: str) -> bytes:
-    line = canonical_bytes(asdict(row))
+    # asdict would copy every value.
+    line = row_bytes({name: getattr(row, name) for name in _NAMES[type(row)]})
     if len(line) > MAX_LINE_BYTES:
         what = f"{len(line):,} bytes, at most {MAX_LINE_BYTES:,} can be sealed"
         raise InputError(what, where=execution_id, todo="limit the length of answers")
@@ -144,10 +148,6 @@ def _parse(adapter: TypeAdapter[_Row], line: bytes, source: str) -> _Row:
         field = ".".join(map(str, first["loc"]))
         what = f"{field}: {first['msg']}" if field else first["msg"]
         raise VerificationError(what, where=source) from None
-
-
-def execution_id(job_id: str, ordinal: int) -> str:
-    return f"{job_id}-{ordinal:06d}"
 
 
 def ordinal_of(own_id: str, job_id: str) -> int | None:

@@ -9,13 +9,14 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from beacon.domain.plan import execution_id
 from beacon.domain.spec import MAX_EXECUTIONS, JobSpec
 from beacon.errors import VerificationError
 from beacon.provenance.canonical import canonical_bytes, decode_base64, digest, encode_base64, parse_canonical
 from beacon.provenance.envelope import Envelope, parse_envelope, sign_envelope
 from beacon.provenance.keys import PublicKey, SigningKey
 from beacon.provenance.merkle import Frontier, leaf_hash
-from beacon.provenance.receipt import Receipt, Sha256Hex, execution_id
+from beacon.provenance.receipt import Receipt, Sha256Hex
 
 SEAL_TYPE = "application/vnd.beacon.seal+json"
 _RAW_KEY_BYTES = 32

@@ -17,6 +17,8 @@ _TODO = {
         "and a Beacon agent beside it would keep the answer"
     ),
     FailureKind.REFUSED_CONNECTION: "check that it runs and that its url is right",
+    FailureKind.RESULT_LOST: "limits.on_unknown says whether to ask again; its own log tells more",
+    FailureKind.CANCELLED: "retry it if it is wanted after all",
     FailureKind.DEADLINE_EXPIRED: "raise limits.execution_deadline, or ask for fewer tokens",
     FailureKind.COLD_START_EXPIRED: "raise its cold_start in the fleet, or keep it warm",
     FailureKind.REGION_MISMATCH: "no answer from another region is used; correct the fleet or the provider",

@@ -19,7 +19,8 @@ from beacon.router.health import Health
 from beacon.router.lane import Lane, ProviderSnapshot
 from beacon.router.limits import Slots, wait_for_slot
 from beacon.router.selection import choose
-from beacon.router.transports.base import Call, Transport
+from beacon.router.transports.agent import AgentTransport
+from beacon.router.transports.base import Call, KeepsResults, Transport
 from beacon.router.transports.openai import OpenAITransport
 from beacon.router.transports.replay import Recordings, ReplayTransport
 
@@ -36,6 +37,7 @@ class Router:
         self._clock: Clock = clock or SystemClock()
         self._recordings = Recordings(base)
         self._lanes = self._build_lanes(fleet, base, environ)
+        self._by_name = {lane.provider.name: lane for lane in self._lanes}
         self._cells: dict[tuple[str, str], list[Lane]] = {}
         for lane in self._lanes:
             for model in lane.provider.models:
@@ -60,13 +62,15 @@ class Router:
         match provider.transport:
             case "openai":
                 return OpenAITransport(provider, read_key(provider, base, environ), self._clock)
+            case "agent":
+                return AgentTransport(provider, read_key(provider, base, environ), self._clock)
             case "replay":
                 return ReplayTransport(provider, self._recordings, self._clock)
             case other:
                 raise InputError(
                     f"transport {other!r} is not built into this version",
                     where=f"provider {provider.name}",
-                    todo="use openai or replay",
+                    todo="use openai, agent or replay",
                 )
 
     async def __aenter__(self) -> Router:
@@ -98,6 +102,32 @@ class Router:
         slots = await wait_for_slot([lane.slots for lane in lanes])
         lane = next(lane for lane in lanes if lane.slots is slots)
         return Placement(lane, model, 1000 * (self._clock.monotonic() - since))
+
+    def keeps_results(self, provider_name: str | None) -> bool:
+        """Whether the provider's answers can be fetched by their keys; False for one that is not in the fleet."""
+        return self._keeper(provider_name) is not None
+
+    async def fetch(self, provider_name: str | None, inference: Inference, deadline: Deadline) -> Outcome | None:
+        """What became of an inference that was sent to that provider before, without sending it again.
+
+        None where the provider keeps no results, does not serve the inference's cell any more, or does not know
+        its key.
+        """
+        keeper = self._keeper(provider_name)
+        names = {lane.provider.name for lane in self._cells.get((inference.model, inference.region), ())}
+        if keeper is None or provider_name not in names:
+            return None
+        return await keeper.fetch(Call(inference, deadline, may_be_cold=False))
+
+    async def cancel(self, provider_name: str | None, key: str, deadline: Deadline) -> None:
+        """Withdraws an inference from a provider that keeps results; elsewhere there is nothing to withdraw."""
+        keeper = self._keeper(provider_name)
+        if keeper is not None:
+            await keeper.cancel(key, deadline)
+
+    def _keeper(self, provider_name: str | None) -> KeepsResults | None:
+        lane = self._by_name.get(provider_name or "")
+        return lane.transport if lane is not None and isinstance(lane.transport, KeepsResults) else None
 
     def expired_while_waiting(self, model: str, region: str, waited_ms: float) -> Failure:
         """The failure of an execution whose deadline passed before `place` had a slot for it."""
@@ -154,7 +184,8 @@ class Placement:
     async def send(self, inference: Inference, deadline: Deadline) -> Outcome:
         """Asks the provider once. Never raises for what a provider or a network does.
 
-        Cancelling it aborts the request. Raises ValueError for an inference of another cell or a second one.
+        Cancelling it aborts the request, but where the provider keeps results: `Router.fetch` finds the answer
+        there, `Router.cancel` withdraws it. Raises ValueError for an inference of another cell or a second one.
         """
         self._check(inference)
         self._sent = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from beacon.domain.clock import Clock
 from beacon.domain.fleet import Fleet
 from beacon.domain.plan import PlannedShard, shards
 from beacon.domain.spec import JobSpec, to_document
+from beacon.provenance.canonical import digest
 from beacon.store import jobs
 from beacon.store.database import Database
 
@@ -32,9 +32,10 @@ async def submit(
 
     The job exists from the first moment; `admit` stores its executions and may be run again after any stop.
     """
-    spec_json = json.dumps(to_document(spec), sort_keys=True, ensure_ascii=False)
+    document = to_document(spec)
+    spec_json = json.dumps(document, sort_keys=True, ensure_ascii=False)
     fleet_json = json.dumps(fleet.model_dump(mode="json", by_alias=True), sort_keys=True)
-    documents = (spec_json, fleet_json, hashlib.sha256(spec_json.encode()).hexdigest())
+    documents = (spec_json, fleet_json, digest(document))
     return await database.write(jobs.create, new_job_id(), spec, documents, clock.wall(), idempotency_key)
 
 

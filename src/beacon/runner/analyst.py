@@ -1,4 +1,4 @@
-"""The analyst: a process of its own that classifies answers and analyses jobs.
+"""The analyst: a process of its own that classifies answers, and analyses and seals jobs.
 
 Numerics stay out of the runner's process, so that neither its event loop nor its memory feels them. The
 process starts when it is first asked, yields to everything else, and reads the database itself. The two speak
@@ -47,7 +47,7 @@ class Analyst:
             for _ in range(2):
                 process = await self._ready()
                 try:
-                    return _result(task, await _exchange(process, question))
+                    return _result(await _exchange(process, question))
                 except (EOFError, ConnectionError):
                     await self._end()
                 except asyncio.CancelledError:
@@ -90,7 +90,7 @@ async def _exchange(process: asyncio.subprocess.Process, question: bytes) -> Any
     return json.loads(await process.stdout.readexactly(length))
 
 
-def _result(task: str, answer: dict[str, Any]) -> Any:
+def _result(answer: dict[str, Any]) -> Any:
     if "error" in answer:
-        raise UnavailableError(f"the analysis failed at {task!r}: {answer['error']}", where=answer.get("where"))
+        raise UnavailableError(answer["error"], where=answer.get("where"), todo=answer.get("todo"))
     return answer["result"]

@@ -1,4 +1,4 @@
-"""The analyst process: it classifies answers, and makes a job's report from the database.
+"""The analyst process: it classifies answers, and makes a job's report, receipts and seal from the database.
 
 Run as a module it answers questions on its standard input (see `beacon.runner.analyst`).
 """
@@ -18,7 +18,9 @@ from beacon.analysis.classify import classify_batch
 from beacon.analysis.observation import Observation
 from beacon.analysis.report import analyse
 from beacon.analysis.settings import settings_of
+from beacon.errors import BeaconError
 from beacon.runner.analyst import LENGTH_BYTES
+from beacon.runner.receipts import receipts_page, seal
 from beacon.store import executions, jobs
 from beacon.store.database import Database, open_database
 
@@ -94,7 +96,12 @@ def observation(row: dict[str, Any]) -> Observation:
     )
 
 
-TASKS: dict[str, Callable[..., Any]] = {"classify": classify, "report_document": report_document}
+TASKS: dict[str, Callable[..., Any]] = {
+    "classify": classify,
+    "report_document": report_document,
+    "receipts_page": receipts_page,
+    "seal": seal,
+}
 NICENESS = 10
 """Answers are fetched before they are analysed."""
 
@@ -115,9 +122,12 @@ def main() -> None:
 def _perform(task: str, args: list[Any]) -> dict[str, Any]:
     try:
         return {"result": TASKS[task](*args)}
+    except BeaconError as error:
+        return {"error": error.what, "where": error.where, "todo": error.todo}
     except Exception as error:  # noqa: BLE001 - the outermost loop of this process: the asker tells of it
         frame = traceback.extract_tb(error.__traceback__)[-1]
-        return {"error": f"{type(error).__name__}: {error}", "where": f"{frame.filename}:{frame.lineno}"}
+        what = f"the analysis failed at {task!r}: {type(error).__name__}: {error}"
+        return {"error": what, "where": f"{frame.filename}:{frame.lineno}"}
 
 
 if __name__ == "__main__":

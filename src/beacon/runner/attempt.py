@@ -94,7 +94,7 @@ def finish_of(work: Work, provider: str, outcome: Outcome, conclusion: Conclusio
             stages_ms=outcome.stages_ms,
         )
     now = clock.wall()
-    spent_ms = sum(ms for stage, ms in outcome.stages_ms.items() if stage != Stage.ROUTE)
+    spent_ms = sum(ms for stage, ms in outcome.stages_ms.items() if stage not in (Stage.ROUTE, Stage.QUEUE))
     return Finish(
         execution_id=work.execution.id,
         attempt_id=attempt_id,
@@ -148,12 +148,15 @@ def end_under_way(work: Work, provider: str, failure: Failure, clock: Clock) -> 
     )
 
 
-def interrupted(work: Work, provider: str | None, clock: Clock, status: ExecutionStatus) -> Finish:
+def interrupted(
+    work: Work, provider: str | None, clock: Clock, status: ExecutionStatus, *, keeps_results: bool = False
+) -> Finish:
     """What is recorded of an attempt whose runner stopped: nobody knows whether its answer was finished."""
-    message = (
-        f"The runner stopped while {provider or 'a provider'} was working on attempt {work.attempts}; whether it "
-        "finished is not known, since this endpoint keeps no results."
-    )
+    if keeps_results:
+        kind, rest = FailureKind.RESULT_LOST, "nothing is known of it there any more."
+    else:
+        kind, rest = FailureKind.OUTCOME_UNKNOWN, "whether it finished is not known: this endpoint keeps no results."
+    working = f"The runner stopped while {provider or 'a provider'} was working on attempt {work.attempts}"
     return Finish(
         execution_id=work.execution.id,
         attempt_id=attempt_key(work.execution.id, work.attempts),
@@ -162,9 +165,25 @@ def interrupted(work: Work, provider: str | None, clock: Clock, status: Executio
         status=status,
         attempt_status="interrupted",
         finished_at=clock.wall(),
-        kind=FailureKind.OUTCOME_UNKNOWN.value,
+        kind=kind.value,
         stage=Stage.INFERENCE.value,
-        error=message,
+        error=f"{working}; {rest}",
+        counts=False,
+        provider=provider,
+    )
+
+
+def not_needed(work: Work, provider: str, clock: Clock) -> Finish:
+    """The end of an attempt that was written ahead and not sent, because an earlier one turned out to be answered."""
+    return Finish(
+        execution_id=work.execution.id,
+        attempt_id=attempt_key(work.execution.id, work.attempts),
+        number=work.attempts,
+        shard=work.execution.shard,
+        status=ExecutionStatus.RETRYING,
+        attempt_status="refused",
+        finished_at=clock.wall(),
+        error="Not sent: the answer to an earlier attempt was found where it had been kept.",
         counts=False,
         provider=provider,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from beacon.domain.clock import Clock
 from beacon.domain.spec import JobSpec
@@ -15,14 +16,15 @@ BATCH = 500
 PAUSE_S = 0.5
 
 
-async def classify_while_running(
-    database: Database, job_id: str, spec: JobSpec, analyst: Analyst, clock: Clock
+async def classify_until(
+    over: asyncio.Event, database: Database, job_id: str, spec: JobSpec, analyst: Analyst, clock: Clock
 ) -> None:
-    """Classifies what comes in, until it is cancelled."""
+    """Classifies what comes in until `over` is set; the batch in hand is finished then."""
     await analyst.start()
-    while True:
+    while not over.is_set():
         if await classify_some(database, job_id, spec, analyst, clock) < BATCH:
-            await asyncio.sleep(PAUSE_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), PAUSE_S)
 
 
 async def classify_rest(database: Database, job_id: str, spec: JobSpec, analyst: Analyst, clock: Clock) -> None:

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Coroutine
+from typing import Any
 
 from beacon.domain.clock import Clock
+from beacon.domain.deadline import Deadline
 from beacon.domain.failure import Failure, FailureKind
 from beacon.domain.spec import JobSpec
 from beacon.domain.states import ExecutionStatus, JobStatus
 from beacon.router.router import Placement, Router
 from beacon.runner import attempt
 from beacon.runner.lane import Lane
-from beacon.runner.policy import Conclusion, conclude, expired_in_queue
+from beacon.runner.policy import Conclusion, conclude
 from beacon.runner.recorder import Recorder
+from beacon.runner.recovery import Recovery
 from beacon.runner.work import ShardUnderWay, Work
 from beacon.store import interventions
 from beacon.store.database import Database
@@ -44,12 +48,14 @@ class Drive:
         self.stop_kind: FailureKind | None = None
         self.interrupted = False
         self._ceiling_reached = False
+        self._over = False
         self.dry = {region: asyncio.Event() for region in spec.regions}
         self._database = database
         self._router = router
         self._clock = clock
         self._rng = rng
         self._recorder = Recorder(database, job_id, clock, self._note)
+        self._recovery = Recovery(spec, router, clock, rng)
         self._lanes = {
             (model, region): Lane(router, (model, region), self._launch, self.dry[region].set)
             for model in spec.models
@@ -65,6 +71,7 @@ class Drive:
         return self
 
     async def __aexit__(self, *raised: object) -> None:
+        self._over = True
         for task in self._lane_tasks:
             task.cancel()
         await self._tasks.__aexit__(*raised)  # type: ignore[arg-type]
@@ -80,22 +87,54 @@ class Drive:
             works = [self._work(execution, under) for execution in found]
             under.take(len(works))
             left_behind = [work for work in works if work.execution.status is ExecutionStatus.RUNNING]
-            await asyncio.gather(*(self._recorder.record(self._taken_over(work)) for work in left_behind))
+            fetchable = {work for work in left_behind if self._recovery.can_fetch(work)}
+            for work in fetchable:
+                self._start_sending(self._recover(work))
+            gone = [work for work in left_behind if work not in fetchable]
+            await asyncio.gather(*(self._recorder.record(self._taken_over(work)) for work in gone))
+            rest = [work for work in works if work not in fetchable]
             if self.stop_kind is None:
-                self._enqueue(works)
+                self._enqueue(rest)
             else:
-                await self._end_all(works, self.stop_kind)
+                await self._end_all(rest, self.stop_kind)
             await under.all_settled()
         return False
 
     def _work(self, execution: OpenExecution, under: ShardUnderWay) -> Work:
         """A deadline that began under a runner that stopped does not run on: that time was no provider's."""
-        return Work(execution, under, attempts=execution.attempts, counted=execution.counted)
+        work = Work(execution, under, attempts=execution.attempts, counted=execution.counted)
+        work.look_back = self._recovery.can_fetch(work)
+        return work
 
     def _taken_over(self, work: Work) -> Finish:
         fails = self.spec.limits.on_unknown == "fail"
         status = ExecutionStatus.FAILED if fails else ExecutionStatus.RETRYING
-        return attempt.interrupted(work, work.execution.provider, self._clock, status)
+        keeps = self._recovery.can_fetch(work)
+        return attempt.interrupted(work, work.execution.provider, self._clock, status, keeps_results=keeps)
+
+    async def _recover(self, work: Work) -> None:
+        """Records what a stopped runner's attempt came to, and goes on with the execution where that is no end."""
+        handed_on = False
+        try:
+            if self.stop_kind not in (None, FailureKind.COST_CEILING):
+                await self._give_up(work, work.execution.provider or "")
+                return
+            finish = await self._recovery.take_over(work) or self._taken_over(work)
+            moved = await self._recorder.record(finish)
+            if moved and finish.status is ExecutionStatus.RETRYING:
+                if self.stop_kind is not None:
+                    await self._end(work, self.stop_kind)
+                elif not self.interrupted:
+                    self._lanes[work.cell].add([work])
+                    handed_on = True
+        except asyncio.CancelledError:
+            if self.stop_kind is None and not self.interrupted:
+                raise
+            _swallow_cancellation()
+            await self._give_up(work, work.execution.provider or "")
+        finally:
+            if not handed_on:
+                work.under.settle_one()
 
     def _enqueue(self, works: list[Work]) -> None:
         failed_by_takeover = self.spec.limits.on_unknown == "fail"
@@ -109,7 +148,10 @@ class Drive:
             self._lanes[cell].add(queued)
 
     def _launch(self, work: Work, placement: Placement) -> None:
-        task = self._tasks.create_task(self._execute(work, placement))
+        self._start_sending(self._execute(work, placement))
+
+    def _start_sending(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = self._tasks.create_task(coroutine)
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
@@ -142,12 +184,14 @@ class Drive:
             await self._refused(work)
             return None
         try:
+            if work.look_back and await self._answered_before(work, provider, deadline):
+                return None
             outcome = await placement.send(attempt.inference_of(work, self.spec), deadline)
         except asyncio.CancelledError:
             if self.stop_kind is None and not self.interrupted:
                 raise
             _swallow_cancellation()
-            await self._recorder.record(self._given_up(work, provider))
+            await self._give_up(work, provider)
             return None
         placement.release()
         if isinstance(outcome, Failure):
@@ -161,7 +205,6 @@ class Drive:
             limits=self.spec.limits,
             jitter=self._rng.random(),
         )
-        work.last_message = conclusion.message
         moved = await self._recorder.record(attempt.finish_of(work, provider, outcome, conclusion, self._clock))
         return conclusion if moved and conclusion.status is ExecutionStatus.RETRYING else None
 
@@ -172,11 +215,13 @@ class Drive:
             return None
         await asyncio.sleep(conclusion.pause_s)
         assert work.deadline is not None
+        since = self._clock.monotonic()
         try:
             async with asyncio.timeout(work.deadline.left_s()):
                 return await self._router.place(*work.cell, avoid=work.avoid)
         except TimeoutError:
-            failure = expired_in_queue(self.spec.limits, work.attempts, work.last_message)
+            waited_ms = 1000 * (self._clock.monotonic() - since)
+            failure = self._router.expired_while_waiting(*work.cell, waited_ms)
             await self._recorder.record(attempt.end_unsent(work, failure, self._clock))
             return None
 
@@ -188,10 +233,28 @@ class Drive:
         else:
             work.under.lost = True
 
-    def _given_up(self, work: Work, provider: str) -> Finish:
+    async def _answered_before(self, work: Work, provider: str, deadline: Deadline) -> bool:
+        """Whether the answer to an earlier attempt was kept; it is recorded, and this attempt is not needed."""
+        work.look_back = False
+        found = await self._recovery.earlier_answer(work, deadline)
+        if found is None:
+            return False
+        await self._recorder.record(found)
+        await self._recorder.record(attempt.not_needed(work, provider, self._clock))
+        return True
+
+    async def _give_up(self, work: Work, provider: str) -> None:
+        """An attempt that is under way is not waited for any more.
+
+        Where this runner alone stops and the provider keeps results, nothing is recorded: whoever takes the
+        execution over fetches the answer.
+        """
         if self.stop_kind is not None:
-            return attempt.end_under_way(work, provider, attempt.stopped(self.stop_kind), self._clock)
-        return attempt.interrupted(work, provider, self._clock, ExecutionStatus.RETRYING)
+            failure = attempt.stopped(self.stop_kind)
+            await self._recorder.record(attempt.end_under_way(work, provider, failure, self._clock))
+            await self._recovery.withdraw(work, provider)
+        elif not self._router.keeps_results(provider):
+            await self._recorder.record(attempt.interrupted(work, provider, self._clock, ExecutionStatus.RETRYING))
 
     async def _end(self, work: Work, kind: FailureKind) -> None:
         await self._recorder.record(attempt.end_unsent(work, attempt.stopped(kind), self._clock))
@@ -221,6 +284,8 @@ class Drive:
         if self.stop_kind is not None:
             return
         self.stop_kind = kind
+        if self._over:
+            return
         waiting = [work for lane in self._lanes.values() for work in lane.drain()]
         self._tasks.create_task(self._end_all(waiting, kind))
         if kind is not FailureKind.COST_CEILING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from beacon.domain.answer import Answer, Outcome
-from beacon.domain.failure import Failure, FailureKind, Stage, terminal_status
+from beacon.domain.failure import Failure, FailureKind, terminal_status
 from beacon.domain.spec import Limits
 from beacon.domain.states import ExecutionStatus
 
@@ -68,14 +68,3 @@ def _no_time(failure: Failure, attempts: int, pause_s: float, left_s: float) -> 
         f"{failure.message} No further attempt after {count}: the next pause of {pause_s:.1f} s is longer than "
         f"the {left_s:.1f} s that were left of the execution's deadline."
     )
-
-
-def expired_in_queue(limits: Limits, attempts: int, last: str | None) -> Failure:
-    """The deadline passed while the execution waited for a free slot to try again."""
-    before = f" Before that: {last}" if last else ""
-    message = (
-        f"The execution's deadline of {limits.execution_deadline:g} s passed while it waited for a free slot after "
-        f"{attempts} attempt{'s' if attempts != 1 else ''}.{before} Retry it when the providers of its cell are less "
-        "busy, or raise limits.execution_deadline."
-    )
-    return Failure(FailureKind.DEADLINE_EXPIRED, Stage.QUEUE, message, retryable=False)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 
@@ -18,7 +20,7 @@ from beacon.errors import BeaconError
 from beacon.router.router import Router
 from beacon.runner.admission import admit
 from beacon.runner.analyst import Analyst
-from beacon.runner.classification import classify_while_running
+from beacon.runner.classification import classify_until
 from beacon.runner.drive import Drive
 from beacon.runner.finalize import finalize
 from beacon.runner.owner import LEASE_S, RENEW_S, is_dead, new_owner
@@ -85,8 +87,9 @@ class Runner:
         under_way: dict[str, asyncio.Task[None]] = {}
         async with asyncio.TaskGroup() as tasks:
             while not self.stopping:
+                under_way = {job_id: task for job_id, task in under_way.items() if not task.done()}
                 for job in await self.database.read(jobs.unfinished):
-                    if job.id not in under_way or under_way[job.id].done():
+                    if job.id not in under_way:
                         under_way[job.id] = tasks.create_task(self._drive_patiently(job.id))
                 await self._pause(IDLE_S)
 
@@ -120,27 +123,35 @@ class Runner:
                 await self._pause(IDLE_S)
 
     async def _run(self, job: Job, spec: JobSpec) -> None:
-        """Drives every shard that can be had."""
+        """Drives every shard that can be had, and classifies its answers meanwhile."""
+        over = asyncio.Event()
         try:
-            async with Drive(
-                job.id, spec, database=self.database, router=self.router, clock=self.clock, rng=self._rng
-            ) as drive:
-                self._drives[job.id] = drive
-                if job.stop_kind is not None:
-                    drive.stop(FailureKind(job.stop_kind))
-                watching = asyncio.create_task(self._watch(drive))
-                classifying = asyncio.create_task(
-                    classify_while_running(self.database, job.id, spec, self._analyst, self.clock)
-                )
+            async with asyncio.TaskGroup() as helpers, self._drive(job, spec) as drive:
+                helpers.create_task(self._watch(drive, over))
+                helpers.create_task(classify_until(over, self.database, job.id, spec, self._analyst, self.clock))
                 try:
-                    await asyncio.gather(*(self._drive_region(drive, region) for region in spec.regions))
+                    async with asyncio.TaskGroup() as regions:
+                        for region in spec.regions:
+                            regions.create_task(self._drive_region(drive, region))
                 finally:
-                    await _end(watching)
-                    await _end(classifying)
+                    over.set()
         except* BeaconError as group:
             raise _first(group) from None
+
+    @asynccontextmanager
+    async def _drive(self, job: Job, spec: JobSpec) -> AsyncIterator[Drive]:
+        """The job's drive, known to `stop` for as long as it is open."""
+        drive = Drive(job.id, spec, database=self.database, router=self.router, clock=self.clock, rng=self._rng)
+        self._drives[job.id] = drive
+        try:
+            async with drive:
+                if self.stopping:
+                    drive.interrupt()
+                elif job.stop_kind is not None:
+                    drive.stop(FailureKind(job.stop_kind))
+                yield drive
         finally:
-            self._drives.pop(job.id, None)
+            del self._drives[job.id]
 
     async def _drive_region(self, drive: Drive, region: str) -> None:
         """Takes the region's shards one by one, the next as soon as one of its models has nothing left to send."""
@@ -189,11 +200,10 @@ class Runner:
     async def _dead_owners(self) -> list[str]:
         return [owner for owner in await self.database.read(leases.owners) if is_dead(owner)]
 
-    async def _watch(self, drive: Drive) -> None:
+    async def _watch(self, drive: Drive, over: asyncio.Event) -> None:
         """Notices a stop that another process asked for, and the job's own deadline."""
         limit = drive.spec.limits.job_deadline
-        while drive.stop_kind is None:
-            await asyncio.sleep(WATCH_S)
+        while drive.stop_kind is None and not await _wait(over, WATCH_S):
             job = await self.database.read(jobs.get, drive.job_id)
             if job.stop_kind is not None:
                 drive.stop(FailureKind(job.stop_kind))
@@ -206,18 +216,14 @@ class Runner:
             await self.database.write(leases.renew, self.owner, self.clock.wall() + LEASE_S)
 
     async def _pause(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._stopped.wait(), seconds)
-        except TimeoutError:
-            return
+        await _wait(self._stopped, seconds)
 
 
-async def _end(task: asyncio.Task[None]) -> None:
-    """Ends a helper task; what it failed with, if it did, is raised here."""
-    task.cancel()
-    await asyncio.wait([task])
-    if not task.cancelled():
-        task.result()
+async def _wait(event: asyncio.Event, seconds: float) -> bool:
+    """Waits at most so long; whether the event is set."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+    return event.is_set()
 
 
 def _first(group: BaseExceptionGroup[BeaconError]) -> BeaconError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from beacon.domain.deadline import Deadline
 from beacon.store.executions import OpenExecution
@@ -34,7 +34,10 @@ class ShardUnderWay:
 
 @dataclass(slots=True, eq=False)
 class Work:
-    """`attempts` and `counted` grow here as they do in the database; `avoid` names providers that mismatched."""
+    """`attempts` and `counted` grow here as they do in the database; `avoid` names providers that mismatched.
+
+    `look_back` until it was looked whether an attempt of an earlier time was answered after all.
+    """
 
     execution: OpenExecution
     under: ShardUnderWay
@@ -43,7 +46,7 @@ class Work:
     deadline: Deadline | None = None
     cold_start_added: bool = False
     avoid: frozenset[str] = frozenset()
-    last_message: str | None = field(default=None)
+    look_back: bool = False
 
     @property
     def cell(self) -> tuple[str, str]:

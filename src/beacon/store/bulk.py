@@ -1,37 +1,63 @@
-"""Statements for many rows: compiled once a dialect, executed with plain tuples.
+"""Many rows as one statement.
 
-SQLAlchemy's own `executemany` converts each parameter of each row, which costs more than the row itself. The
-group commit is the hot path of Beacon, so it hands the driver what it takes as it is: text, numbers, None.
+SQLite's driver takes Python's global lock anew for every row of an `executemany`; beside a busy event loop each of
+those can wait for milliseconds. Here the rows travel as one JSON text, and SQLite reads them inside a single step
+that holds no lock (https://sqlite.org/json1.html#jeach).
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Executable
-from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy import Connection, Table
+
+Row = Sequence[Any]
 
 
-class Bulk:
-    """A Core statement whose parameters are named as the attributes of the rows' dicts."""
+class Insert:
+    """Inserts rows of `columns` into a table."""
 
-    def __init__(self, statement: Executable) -> None:
-        self._statement = statement
-        self._compiled: dict[str, tuple[str, tuple[str, ...] | None]] = {}
+    def __init__(self, table: Table, columns: Sequence[str]) -> None:
+        names = ", ".join(columns)
+        marks = ", ".join("?" for _ in columns)
+        self._at_once = f"INSERT INTO {table.name} ({names}) SELECT {_extracted(columns)} FROM json_each(?)"
+        self._one_by_one = f"INSERT INTO {table.name} ({names}) VALUES ({marks})"
 
-    def execute(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-        """Executes the statement once for each row; does nothing without rows."""
-        if not rows:
-            return
-        sql, order = self._for(connection.dialect)
-        values: list[Any] = [tuple(row[name] for name in order) for row in rows] if order else list(rows)
-        connection.exec_driver_sql(sql, values)
+    def execute(self, connection: Connection, rows: Sequence[Row]) -> None:
+        _execute(connection, self._at_once, self._one_by_one, rows)
 
-    def _for(self, dialect: Dialect) -> tuple[str, tuple[str, ...] | None]:
-        if dialect.name not in self._compiled:
-            assert isinstance(self._statement, ClauseElement)
-            compiled = self._statement.compile(dialect=dialect)
-            order = getattr(compiled, "positiontup", None)
-            self._compiled[dialect.name] = (str(compiled), tuple(order) if order else None)
-        return self._compiled[dialect.name]
+
+class Update:
+    """Sets `columns` of the rows with the given `key`, and adds to `added`. A row is key, columns, added in order."""
+
+    def __init__(self, table: Table, key: str, columns: Sequence[str], added: Sequence[str] = ()) -> None:
+        names = (key, *columns, *added)
+        given = [f"{name} = given.{name}" for name in columns]
+        given += [f"{name} = {table.name}.{name} + given.{name}" for name in added]
+        source = f"(SELECT {_extracted(names)} FROM json_each(?)) AS given"
+        self._at_once = (
+            f"UPDATE {table.name} SET {', '.join(given)} FROM {source} WHERE {table.name}.{key} = given.{key}"
+        )
+        numbered = [f"{name} = ?{place}" for place, name in enumerate(columns, start=2)]
+        numbered += [f"{name} = {name} + ?{place}" for place, name in enumerate(added, start=2 + len(columns))]
+        self._one_by_one = f"UPDATE {table.name} SET {', '.join(numbered)} WHERE {key} = ?1"
+
+    def execute(self, connection: Connection, rows: Sequence[Row]) -> None:
+        _execute(connection, self._at_once, self._one_by_one, rows)
+
+
+def _extracted(names: Sequence[str]) -> str:
+    return ", ".join(f"json_extract(value, '$[{place}]') AS {name}" for place, name in enumerate(names))
+
+
+def _execute(connection: Connection, at_once: str, one_by_one: str, rows: Sequence[Row]) -> None:
+    if not rows:
+        return
+    text = json.dumps(rows)
+    if "\\u0000" in text:
+        # SQLite's JSON ends a text at its first NUL; bound as it is, the text stays whole.
+        connection.exec_driver_sql(one_by_one, [tuple(row) for row in rows])
+    else:
+        connection.exec_driver_sql(at_once, (text,))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, func, select
+from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, Select, and_, case, func, select
 
 from beacon.domain.states import OPEN, TERMINAL, ExecutionStatus
 from beacon.errors import NotFoundError
@@ -90,26 +90,29 @@ class Filter:
 
 
 def _with_results(job_id: str) -> Select[Any]:
-    best = _best_label()
+    mine = and_(labels.c.execution_id == executions.c.id, labels.c.source == best_source())
     return (
-        select(*_SHOWN, best.c.label, best.c.score, best.c.reason, best.c.source, best.c.flags)
-        .select_from(executions.outerjoin(results).outerjoin(best, best.c.execution_id == executions.c.id))
+        select(*_SHOWN, labels.c.label, labels.c.score, labels.c.reason, labels.c.source, labels.c.flags)
+        .select_from(executions.outerjoin(results).outerjoin(labels, mine))
         .where(executions.c.job_id == job_id)
         .order_by(executions.c.ordinal)
     )
 
 
-def _best_label() -> Any:
-    """The label that counts: a person's before an imported one, before a judge's, before the machine's."""
+def best_source() -> ScalarSelect[str]:
+    """The source whose label counts: a person before an import, before a judge, before the machine.
+
+    Looked up for each execution that is shown; ranking all labels of the database first would take seconds.
+    """
+    given = labels.alias()
     rank = case(
-        (labels.c.source.startswith("person"), 0),
-        (labels.c.source.startswith("import"), 1),
-        (labels.c.source.startswith("judge"), 2),
+        (given.c.source.startswith("person"), 0),
+        (given.c.source.startswith("import"), 1),
+        (given.c.source.startswith("judge"), 2),
         else_=3,
     )
-    order = func.row_number().over(partition_by=labels.c.execution_id, order_by=(rank, labels.c.source))
-    ranked = select(labels, order.label("place")).subquery()
-    return select(ranked).where(ranked.c.place == 1).subquery()
+    ranked = select(given.c.source).where(given.c.execution_id == executions.c.id).order_by(rank, given.c.source)
+    return ranked.limit(1).correlate(executions).scalar_subquery()
 
 
 def page(

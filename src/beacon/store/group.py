@@ -16,15 +16,14 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, insert, select, update
+from sqlalchemy import Connection, and_, select, update
 
 from beacon.domain.answer import Answer
 from beacon.domain.states import TERMINAL, ExecutionStatus, JobStatus, may_move
 from beacon.errors import NotFoundError
 from beacon.store import ledger
-from beacon.store.bulk import Bulk
+from beacon.store.bulk import Insert, Row, Update
 from beacon.store.ledger import Advance, JobRow
 from beacon.store.tables import attempts, executions, jobs, results, shards
 
@@ -149,99 +148,57 @@ def _epochs(connection: Connection, job_id: str, numbers: set[int]) -> dict[int,
     return {row.number: row.epoch for row in connection.execute(query)}
 
 
-def _new(*names: str) -> dict[str, Any]:
-    """Values of columns from parameters that are named `b_` and the column, so as not to clash with conditions."""
-    return {name: bindparam(f"b_{name}") for name in names}
-
-
-_INSERT_ATTEMPT = Bulk(
-    insert(attempts).values(_new("id", "execution_id", "number", "epoch", "provider", "status", "written_at"))
+_INSERT_ATTEMPT = Insert(
+    attempts, ("id", "execution_id", "number", "epoch", "provider", "status", "counts", "written_at")
 )
-_START_EXECUTION = Bulk(
-    update(executions)
-    .where(executions.c.id == bindparam("execution_id"))
-    .values(_new("status", "attempts", "provider", "deadline_at", "kind", "stage", "error"))
+_START_EXECUTION = Update(executions, "id", ("status", "attempts", "provider", "deadline_at", "kind", "stage", "error"))
+_END_ATTEMPT = Update(
+    attempts,
+    "id",
+    ("status", "kind", "stage", "error", "counts", "started_at", "finished_at", "stages_json", "kept_json"),
 )
-_END_ATTEMPT = Bulk(
-    update(attempts)
-    .where(attempts.c.id == bindparam("attempt_id"))
-    .values(_new("status", "kind", "stage", "error", "counts"))
-    .values(_new("started_at", "finished_at", "stages_json", "kept_json"))
+_OF_END = (
+    *("status", "kind", "stage", "error", "provider", "started_at", "first_token_at", "finished_at"),
+    *("persisted_at", "duration_ms"),
 )
-_END_EXECUTION = Bulk(
-    update(executions)
-    .where(executions.c.id == bindparam("execution_id"))
-    .values(_new("status", "kind", "stage", "error", "provider", "started_at", "first_token_at"))
-    .values(_new("finished_at", "persisted_at", "duration_ms"))
-    .values(counted=executions.c.counted + bindparam("b_counted"))
+_END_EXECUTION = Update(executions, "id", _OF_END, added=("counted",))
+_OF_ANSWER = (
+    *("finish_reason", "retracted", "provider", "model_echoed", "region_stated", "region_evidence", "upstream"),
+    *("input_tokens", "output_tokens", "cost_usd", "simulated", "replayed", "served_at"),
 )
-_INSERT_RESULT = Bulk(insert(results).values(_new(*results.c.keys())))
+_INSERT_RESULT = Insert(results, ("execution_id", "attempt_id", "answer", *_OF_ANSWER))
 
 
 def _write_starts(connection: Connection, starts: Sequence[Start]) -> None:
-    _INSERT_ATTEMPT.execute(
-        connection,
-        [
-            {
-                "b_id": start.attempt_id,
-                "b_execution_id": start.execution_id,
-                "b_number": start.number,
-                "b_epoch": start.epoch,
-                "b_provider": start.provider,
-                "b_status": "sent",
-                "b_written_at": start.written_at,
-            }
-            for start in starts
-        ],
-    )
-    cleared = {"b_kind": None, "b_stage": None, "b_error": None}
+    sent = [(s.attempt_id, s.execution_id, s.number, s.epoch, s.provider, "sent", True, s.written_at) for s in starts]
+    _INSERT_ATTEMPT.execute(connection, sent)
+    running = ExecutionStatus.RUNNING.value
     _START_EXECUTION.execute(
         connection,
-        [
-            {
-                "execution_id": start.execution_id,
-                "b_status": ExecutionStatus.RUNNING.value,
-                "b_attempts": start.number,
-                "b_provider": start.provider,
-                "b_deadline_at": start.deadline_at,
-                **cleared,
-            }
-            for start in starts
-        ],
+        [(s.execution_id, running, s.number, s.provider, s.deadline_at, None, None, None) for s in starts],
     )
 
 
 def _write_finishes(connection: Connection, finishes: Sequence[Finish], now: float) -> None:
-    tried = [_attempt_row(finish, finish.attempt_status) for finish in finishes if finish.attempt_id]
-    _END_ATTEMPT.execute(connection, tried)
+    _END_ATTEMPT.execute(connection, [_attempt_row(f, f.attempt_status, f.kept) for f in finishes if f.attempt_id])
     _END_EXECUTION.execute(connection, [_execution_row(finish, now) for finish in finishes])
-    answered = [_result_row(finish, finish.answer) for finish in finishes if finish.answer is not None]
-    _INSERT_RESULT.execute(connection, answered)
+    _INSERT_RESULT.execute(connection, [_result_row(f, f.answer) for f in finishes if f.answer is not None])
 
 
 def _write_refused(connection: Connection, finishes: Sequence[Finish]) -> None:
     """Another outcome was first and stays; the attempt says so, and keeps its answer as evidence."""
     rows = [
-        _attempt_row(finish, "refused") | ({"b_kept_json": kept(finish.answer)} if finish.answer else {})
+        _attempt_row(finish, "refused", kept(finish.answer) if finish.answer else finish.kept)
         for finish in finishes
         if finish.attempt_id
     ]
     _END_ATTEMPT.execute(connection, rows)
 
 
-def _attempt_row(finish: Finish, status: str) -> dict[str, object]:
-    return {
-        "attempt_id": finish.attempt_id,
-        "b_status": status,
-        "b_kind": finish.kind,
-        "b_stage": finish.stage,
-        "b_error": finish.error,
-        "b_counts": finish.counts,
-        "b_started_at": finish.started_at,
-        "b_finished_at": finish.finished_at,
-        "b_stages_json": json.dumps(finish.stages_ms) if finish.stages_ms is not None else None,
-        "b_kept_json": finish.kept,
-    }
+def _attempt_row(finish: Finish, status: str, kept_json: str | None) -> Row:
+    stages = json.dumps(finish.stages_ms) if finish.stages_ms is not None else None
+    why = (finish.kind, finish.stage, finish.error, finish.counts)
+    return (finish.attempt_id, status, *why, finish.started_at, finish.finished_at, stages, kept_json)
 
 
 def kept(answer: Answer) -> str:
@@ -250,34 +207,18 @@ def kept(answer: Answer) -> str:
     return json.dumps({name: getattr(answer, name) for name in fields}, ensure_ascii=False)
 
 
-def _execution_row(finish: Finish, now: float) -> dict[str, object]:
+def _execution_row(finish: Finish, now: float) -> Row:
     over = finish.status in TERMINAL
-    return {
-        "execution_id": finish.execution_id,
-        "b_status": finish.status.value,
-        "b_kind": finish.kind,
-        "b_stage": finish.stage,
-        "b_error": finish.error,
-        "b_provider": finish.provider,
-        "b_started_at": finish.started_at,
-        "b_first_token_at": finish.first_token_at,
-        "b_finished_at": finish.finished_at if over else None,
-        "b_persisted_at": now if over else None,
-        "b_duration_ms": finish.duration_ms,
-        "b_counted": 1 if finish.counts and finish.attempt_id else 0,
-    }
+    why = (finish.kind, finish.stage, finish.error, finish.provider)
+    begun = (finish.started_at, finish.first_token_at)
+    ended = (finish.finished_at, now) if over else (None, None)
+    counted = int(finish.counts and finish.attempt_id is not None)
+    return (finish.execution_id, finish.status.value, *why, *begun, *ended, finish.duration_ms, counted)
 
 
-_OF_ANSWER = (
-    *("finish_reason", "retracted", "provider", "model_echoed", "region_stated", "region_evidence", "upstream"),
-    *("input_tokens", "output_tokens", "cost_usd", "simulated", "replayed", "served_at"),
-)
-
-
-def _result_row(finish: Finish, answer: Answer) -> dict[str, object]:
-    row = {f"b_{name}": getattr(answer, name) for name in _OF_ANSWER}
-    row |= {"b_execution_id": finish.execution_id, "b_attempt_id": finish.attempt_id, "b_answer": answer.text}
-    return row
+def _result_row(finish: Finish, answer: Answer) -> Row:
+    described = (getattr(answer, name) for name in _OF_ANSWER)
+    return (finish.execution_id, finish.attempt_id, answer.text, *described)
 
 
 def _close(

@@ -9,11 +9,12 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, and_, insert, or_, select, update
 
-from beacon.domain.plan import PlannedShard
+from beacon.domain.plan import PlannedShard, execution_id
 from beacon.domain.spec import JobSpec
 from beacon.domain.states import JOB_OVER, ExecutionStatus, JobStatus, Verdict
 from beacon.errors import NotFoundError
 from beacon.store import ledger
+from beacon.store.bulk import Insert
 from beacon.store.ledger import COUNTED
 from beacon.store.tables import executions, jobs, shards
 
@@ -119,8 +120,13 @@ def create(
     return job_id, True
 
 
-def execution_id(job_id: str, ordinal: int) -> str:
-    return f"{job_id}-{ordinal:06d}"
+_INSERT_EXECUTION = Insert(
+    executions,
+    (
+        *("id", "job_id", "ordinal", "shard", "question_id", "model", "region", "persona", "language", "repeat"),
+        *("status", "queued_at"),
+    ),
+)
 
 
 def admit(connection: Connection, job_id: str, planned: Sequence[PlannedShard], now: float) -> None:
@@ -143,24 +149,15 @@ def admit(connection: Connection, job_id: str, planned: Sequence[PlannedShard], 
         ],
     )
     rows = [
-        {
-            "id": execution_id(job_id, planned.ordinal),
-            "job_id": job_id,
-            "ordinal": planned.ordinal,
-            "shard": planned.shard,
-            "question_id": planned.question_id,
-            "model": planned.model,
-            "region": planned.region,
-            "persona": planned.persona,
-            "language": planned.language,
-            "repeat": planned.repeat,
-            "status": ExecutionStatus.PENDING.value,
-            "queued_at": now,
-        }
+        (
+            *(execution_id(job_id, planned.ordinal), job_id, planned.ordinal, planned.shard, planned.question_id),
+            *(planned.model, planned.region, planned.persona, planned.language, planned.repeat),
+            *(ExecutionStatus.PENDING.value, now),
+        )
         for shard in fresh
         for planned in shard.executions
     ]
-    connection.execute(insert(executions), rows)
+    _INSERT_EXECUTION.execute(connection, rows)
     admitted = fresh[-1].number + 1
     connection.execute(update(jobs).where(jobs.c.id == job_id).values(admitted_shards=admitted))
 

@@ -1,9 +1,8 @@
-"""Reports and seals of a job, and the end of finalizing."""
+"""Reports of a job, and the end of finalizing."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
@@ -11,7 +10,7 @@ from sqlalchemy import Connection, func, insert, select
 from beacon.domain.states import JobStatus, Verdict
 from beacon.errors import NotFoundError
 from beacon.store import ledger
-from beacon.store.tables import jobs, receipts, reports, seals
+from beacon.store.tables import jobs, reports
 
 
 def add_report(connection: Connection, job_id: str, method: str, document: dict[str, Any], now: float) -> int:
@@ -41,26 +40,6 @@ def latest_report(connection: Connection, job_id: str, version: int | None = Non
         raise NotFoundError(f"job {job_id} has no {named}", todo="reports are made when a job is finalized")
     document: dict[str, Any] = json.loads(text)
     return document
-
-
-def add_receipts(connection: Connection, generation: int, documents: Sequence[tuple[str, str]]) -> None:
-    """Stores (execution id, receipt as canonical JSON)."""
-    rows = [
-        {"execution_id": execution_id, "generation": generation, "document_json": text}
-        for execution_id, text in documents
-    ]
-    if rows:
-        connection.execute(insert(receipts), rows)
-
-
-def add_seal(connection: Connection, job_id: str, generation: int, document: dict[str, Any], now: float) -> None:
-    values = {
-        "job_id": job_id,
-        "generation": generation,
-        "created_at": now,
-        "document_json": json.dumps(document),
-    }
-    connection.execute(insert(seals).values(values))
 
 
 def step(connection: Connection, job_id: str, told: str, now: float) -> None:

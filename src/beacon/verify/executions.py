@@ -9,7 +9,7 @@ from dataclasses import asdict
 from hashlib import sha256
 from itertools import zip_longest
 
-from beacon.domain.plan import PlannedExecution, shards
+from beacon.domain.plan import PlannedExecution, execution_id, shards
 from beacon.domain.spec import JobSpec
 from beacon.errors import VerificationError
 from beacon.provenance.archive import Archive
@@ -19,7 +19,6 @@ from beacon.provenance.receipt import (
     MAX_LINE_BYTES,
     Receipt,
     Requests,
-    execution_id,
     ordinal_of,
     parse_receipt,
     parse_result,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from beacon.domain.states import ExecutionStatus
-from beacon.errors import ConflictError, DocumentError, InputError
+from beacon.errors import ConflictError, DatabaseError, DocumentError, InputError
 from beacon.store import executions, jobs, reports
 from beacon.store.executions import Filter
 from beacon.web import body, cursors
@@ -182,9 +183,11 @@ async def watch_job(
     await portal.database.read(jobs.get, job_id)
 
     async def stream() -> AsyncIterator[ServerSentEvent]:
-        async with portal.watches.on(job_id) as watch:
-            async for event in _events(watch, start):
-                yield event
+        # A database that cannot be read ends the stream; a client resumes after the last event it has.
+        with suppress(DatabaseError):
+            async with portal.watches.on(job_id) as watch:
+                async for event in _events(watch, start):
+                    yield event
 
     return EventSourceResponse(stream(), ping=HEARTBEAT_S)
 

@@ -15,7 +15,7 @@ from beacon.domain.clock import Clock, SystemClock
 from beacon.errors import BeaconError
 from beacon.store import jobs
 from beacon.store.database import Database
-from beacon.web import api, problems
+from beacon.web import api, evidence, problems
 from beacon.web.actions import Actions
 from beacon.web.assets import PREFIX, Assets
 from beacon.web.boards import Boards
@@ -50,7 +50,14 @@ def create_app(
     """
     clock, assets = clock or SystemClock(), assets or Assets.load()
     renderer = Renderer(assets, clock)
-    app = FastAPI(title="Beacon", version=__version__, openapi_url=OPENAPI_PATH, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Beacon",
+        version=__version__,
+        openapi_url=OPENAPI_PATH,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     app.state.portal = Portal(
         database=database,
         clock=clock,
@@ -65,6 +72,7 @@ def create_app(
     )
     for router in (api.router, job_pages.router, job.router, findings.router, executions.router, plain.router):
         app.include_router(router)
+    app.include_router(evidence.router)
     _add_plumbing(app)
     _add_errors(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

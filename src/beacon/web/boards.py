@@ -24,10 +24,10 @@ class Boards:
         self._specs: OrderedDict[str, JobSpec] = OrderedDict()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def latest(self, job_id: str) -> Board:
-        """The job's board at the newest `seq`. Raises NotFoundError.
+    async def latest(self, job_id: str, at_least: int | None = None) -> Board:
+        """The job's board at the newest `seq`; with `at_least`, as it is held if that is not behind it.
 
-        What it shows is consistent until the next await: another task may move it on.
+        What it shows is consistent until the next await: another task may move it on. Raises NotFoundError.
         """
         lock = self._locks.setdefault(job_id, asyncio.Lock())
         async with lock:
@@ -36,7 +36,7 @@ class Boards:
                 spec = await self.spec(job_id)
                 board = Board(spec, await self._database.read(matrix.whole, job_id))
                 self._keep(job_id, board)
-            else:
+            elif at_least is None or board.seq < at_least:
                 self._boards.move_to_end(job_id)
                 board.follow(await self._database.read(matrix.since, job_id, board.seq))
         return board

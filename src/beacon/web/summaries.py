@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from beacon.store import reports, summaries
 from beacon.store.database import Database
 from beacon.store.summaries import ReportReference
+from beacon.web import lenient
 
 MOST_KEPT = 2_000
 
@@ -44,7 +45,7 @@ class Summaries:
         known = self._kept.get(key)
         if known is None:
             document = await self._database.read(reports.latest_report, *key)
-            calls = [finding.get("call") for finding in document.get("findings") or []]
+            calls = [finding.get("call") for finding in lenient.mappings(document.get("findings"))]
             known = self._kept[key] = Found(reference, calls.count("difference"), len(calls))
             if len(self._kept) > MOST_KEPT:
                 self._kept.popitem(last=False)

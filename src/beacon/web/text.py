@@ -84,6 +84,8 @@ def duration(ms: float | None) -> str | None:
     if ms is None:
         return None
     seconds = ms / 1000
+    if ms < 0.05:
+        return "<0.1 ms" if ms > 0 else "0 ms"
     if seconds < 0.0995:
         return f"{ms:.1f} ms" if ms < 9.95 else f"{ms:.0f} ms"
     if seconds < 99.95:

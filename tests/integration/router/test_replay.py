@@ -128,3 +128,10 @@ def test_every_provider_that_cannot_be_used_is_named_at_once(tmp_path: Path) -> 
         router_of({**openai, "api_key_env": "US_KEY"}, missing, base=tmp_path)
     assert "US_KEY" in str(refused.value)
     assert "missing.jsonl" in str(refused.value)
+
+
+async def test_half_a_surrogate_pair_in_a_recording_is_replaced(tmp_path: Path) -> None:
+    escaped = json.dumps({**ROW, "answer": "a\ud83db", "finish_reason": "\udc00", "upstream": "\ud800x"})
+    async with replay(tmp_path, escaped) as router:
+        answer = answered(await ask(router))
+    assert (answer.text, answer.finish_reason, answer.upstream) == ("a\ufffdb", "\ufffd", "\ufffdx")

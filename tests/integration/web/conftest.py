@@ -31,11 +31,11 @@ async def client(app) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @asynccontextmanager
-async def served(app: FastAPI) -> AsyncIterator[str]:
-    """The address of the app on a free port of this machine."""
+async def served(app: FastAPI, port: int = 0) -> AsyncIterator[str]:
+    """The address of the app on a port of this machine, a free one unless told otherwise."""
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
     # Connections wait in the socket's queue until the server takes them, so nothing here has to wait for it.
-    listening = socket.create_server(("127.0.0.1", 0))
+    listening = socket.create_server(("127.0.0.1", port))
     with contextlib.ExitStack() as stack:
         # Signals are the test run's own.
         stack.enter_context(pytest.MonkeyPatch.context()).setattr(server, "capture_signals", contextlib.nullcontext)
@@ -43,8 +43,10 @@ async def served(app: FastAPI) -> AsyncIterator[str]:
         try:
             yield f"{BASE}:{listening.getsockname()[1]}"
         finally:
-            server.should_exit = True
-            server.force_exit = True
+            server.should_exit = server.force_exit = True
+            # As when the process dies: streams that are open are cut.
+            for connection in list(server.server_state.connections):
+                connection.transport.abort()
             await task
 
 

@@ -39,12 +39,14 @@ FLEET = Fleet.model_validate(
 )
 
 
-def make_spec(questions: int = 2, repeats: int = 2, **fields: Any) -> JobSpec:
+def make_spec(questions: int | list[dict[str, Any]] = 2, repeats: int = 2, **fields: Any) -> JobSpec:
     """2 questions x 2 models x 2 regions x 2 repeats, unless told otherwise."""
+    if isinstance(questions, int):
+        questions = [{"id": f"q{n}", "text": f"Question {n}?"} for n in range(questions)]
     given = {
         "schema": "beacon.job/v1",
         "name": "A job",
-        "questions": [{"id": f"q{n}", "text": f"Question {n}?"} for n in range(questions)],
+        "questions": questions,
         "models": ["alpha", "beta"],
         "regions": ["us", "eu"],
         "repeats": repeats,

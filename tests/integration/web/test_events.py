@@ -110,7 +110,7 @@ async def test_all_viewers_of_a_job_share_one_poller_and_it_ends_with_the_last(a
 
 async def until(true) -> None:
     async with asyncio.timeout(PATIENCE_S):
-        while not true():  # noqa: ASYNC110 - the server tells nobody of its viewers
+        while not true():
             await asyncio.sleep(0.01)
 
 

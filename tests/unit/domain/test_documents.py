@@ -23,7 +23,10 @@ def only_fault(text: str, source: str = "doc.yaml") -> InputError:
 
 
 EXPLODING = "\n".join(
-    ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9))]
+    [
+        "a0: &a0 [x, x, x, x, x, x, x, x, x, x]",
+        *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)),
+    ]
 )
 """Nine lines that stand for a thousand million values."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from dataclasses import replace
 
@@ -87,6 +88,15 @@ def test_a_substantive_answer_tells_facts_of_its_question(question_of):
         assert "Matter 3 has property alpha" in text
         assert text.count("Matter 3 has property") >= 2
         assert ".." not in text
+        assert re.findall(r"^(\d)\. \*\*", text, re.MULTILINE)[:2] == ["1", "2"]
+
+
+def test_a_fact_is_told_with_where_it_can_be_read(question_of):
+    question = question_of(3, facts=[{"statement": "It is so.", "source": "The Book of Matters, ed."}])
+    texts = {draw_answer(acts(), asked(question), Draws(n)).text for n in range(20)}
+
+    assert all("It is so." in text and "The Book of Matters, ed" in text for text in texts)
+    assert all(".." not in text for text in texts)
 
 
 def test_the_other_narrative_tells_the_later_facts_only(question_of):
@@ -131,7 +141,7 @@ def test_no_sentence_stands_twice_in_a_slot():
         book = phrases(language)
         slots = [*book.refusal, *book.evasive]
         for told in book.narratives.values():
-            slots += [told.openings, told.contexts, told.closings, told.generic]
+            slots += [told.openings, told.labels, told.sources, told.contexts, told.closings, told.generic]
         for slot in slots:
             assert len(set(slot)) == len(slot)
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from beacon.domain.plan import execution_id
 from beacon.domain.spec import to_document
 from beacon.errors import InputError, UnavailableError, VerificationError
 from beacon.provenance.keys import new_key
 from beacon.provenance.merkle import Frontier, leaf_hash
-from beacon.provenance.receipt import Requests, Result, execution_id, ordinal_of, parse_receipt
+from beacon.provenance.receipt import Requests, Result, ordinal_of, parse_receipt
 from beacon.provenance.seal import JobSealer, parse_seal, seal_job
 from tests.sealing import JOB, SEALED_AT, SealedJob, make_spec, rows_of, sealed_job
 
@@ -154,7 +155,7 @@ def test_a_request_digest_depends_on_what_is_asked_and_on_nothing_else():
 
 
 def test_sealing_takes_memory_for_a_hash_a_level():
-    spec = make_spec(questions=[{"id": "q", "text": "?"}], models=["alpha"], regions=["us"], repeats=2_000)
+    spec = make_spec(questions=[{"id": "q", "text": "?"}], models=["alpha"], regions=["us"], repeats=500)
     rows = rows_of(spec)
     sealer = JobSealer(JOB, to_document(spec))
     tracemalloc.start()

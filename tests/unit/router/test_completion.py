@@ -64,6 +64,11 @@ def test_a_character_that_two_deltas_share_is_joined_and_a_lone_half_is_replaced
     assert read(chunk("a\ud83db"), DONE).text == "a\ufffdb"
 
 
+def test_nothing_that_a_provider_says_holds_half_a_surrogate_pair() -> None:
+    got = read(document("Hello", "sto\ud83dp", model="m\udc00"))
+    assert (got.finish_reason, got.echoes) == ("sto\ufffdp", ["m\ufffd"])
+
+
 def test_padding_before_a_document_is_no_stream() -> None:
     assert read(b" ", b"\n\n", b"  " + document("Hello")).text == "Hello"
 

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from beacon.domain.plan import execution_id
 from beacon.domain.spec import JobSpec
 from beacon.errors import ExitCode, InputError, VerificationError
 from beacon.provenance.archive import Archive
 from beacon.provenance.bundle import KEY, LEAVES, LINES, MEMBERS, PROOF, RECEIPTS, REPORT, RESULTS, SEAL, SPEC
 from beacon.provenance.canonical import digest
 from beacon.provenance.keys import new_key
-from beacon.provenance.receipt import execution_id
 from beacon.verify.bundle import verify_bundle
 from beacon.verify.result import MAX_NAMED, VerifyResult
 from tests.sealing import (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from beacon.domain.answer import Inference, Outcome
 from beacon.domain.deadline import Deadline
@@ -33,6 +33,27 @@ class Transport(Protocol):
     async def infer(self, call: Call) -> Outcome:
         """Asks once, and waits for the outcome until the deadline.
 
-        Never raises for what a provider or a network does. Cancelling it aborts the request.
+        Never raises for what a provider or a network does. Cancelling it aborts the request, but for a provider
+        that keeps results.
         """
+        ...
+
+
+@runtime_checkable
+class KeepsResults(Protocol):
+    """What a transport offers besides where its provider keeps results under the inference's key.
+
+    Cancelling its `infer` stops the waiting and leaves the work, to be fetched by whoever goes on; `cancel`
+    withdraws it.
+    """
+
+    async def fetch(self, call: Call) -> Outcome | None:
+        """What became of an inference that was sent before, under way or over, without sending it again.
+
+        Waits for the outcome until the deadline. None where the provider does not know the key.
+        """
+        ...
+
+    async def cancel(self, key: str, deadline: Deadline) -> None:
+        """Withdraws an inference, with one try before the deadline. Never raises for what a network does."""
         ...

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from beacon.router.transports.sse import Event, SseParser
+from beacon.router.transports.text import whole
 
 MAX_BODY_BYTES = 16 * 2**20
 _MAX_TOKENS_STATED = 2**53
@@ -64,16 +65,8 @@ class Completion:
 
     @property
     def text(self) -> str:
-        """The answer so far. Halves of a surrogate pair that two chunks share are joined; a lone half, which
-        no UTF-8 can hold, becomes U+FFFD."""
-        text = "".join(self._text)
-        if text.isascii():
-            return text
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return text
+        """The answer so far. Halves of a surrogate pair that two chunks share are joined."""
+        return whole("".join(self._text))
 
     @property
     def raw_sha256(self) -> str:
@@ -173,8 +166,8 @@ class Completion:
         if error:
             raise StatedError(stated_message(error))
         echo = document.get("model")
-        if echo not in self.echoes and isinstance(echo, str) and echo and len(self.echoes) < _MAX_ECHOES:
-            self.echoes.append(echo)
+        if isinstance(echo, str) and echo and echo not in self.echoes and len(self.echoes) < _MAX_ECHOES:
+            self.echoes.append(whole(echo))
         usage = document.get("usage")
         if usage is not None and isinstance(usage, dict):
             self.input_tokens = _count(usage.get("prompt_tokens"))
@@ -187,7 +180,7 @@ class Completion:
                 self.has_choice = True
                 reason = choice.get("finish_reason")
                 if reason and isinstance(reason, str):
-                    self.finish_reason = reason[:_MAX_REASON]
+                    self.finish_reason = whole(reason[:_MAX_REASON])
                 return choice
         return None
 

@@ -30,6 +30,7 @@ from beacon.router.failures import Where, expired, failure, quoted
 from beacon.router.transports.base import Call
 from beacon.router.transports.completion import Completion, Malformed, StatedError, stated_message
 from beacon.router.transports.connection import RequestBody
+from beacon.router.transports.text import whole
 
 MAX_RETRY_AFTER_S = 86_400.0
 _MAX_ERROR_BYTES = 2**16
@@ -142,7 +143,7 @@ class Exchange:
         words = self._words(stated_message(text.encode()))
         if status < 400:
             return self._redirect(response)
-        retry_after = _retry_after_s(response, self._clock.wall()) if status in {429, 503} else None
+        retry_after = retry_after_s(response, self._clock.wall()) if status in {429, 503} else None
         if status == 429:
             what = f"answered HTTP 429, too many requests{words}"
             return self._fail(FailureKind.RATE_LIMITED, what, http_status=429, retry_after_s=retry_after)
@@ -190,12 +191,12 @@ class Exchange:
         if self.response is not None and self._completion.finish_cut():
             return self._answer(self.response)
         if isinstance(error, ClientConnectorError) or self.body.sent_at is None:
-            return self._fail(FailureKind.REFUSED_CONNECTION, f"could not be reached: {_reason(error)}")
+            return self._fail(FailureKind.REFUSED_CONNECTION, f"could not be reached: {reason(error)}")
         if _no_http(error):
             return self._fail(FailureKind.PROTOCOL_ERROR, f"answered with broken HTTP: {quoted(str(error))}")
         came = self._completion.size
         after = f"after {came} bytes of the answer" if came else "before any answer"
-        what = f"was cut off after the request was sent, {after} ({_reason(error)})"
+        what = f"was cut off after the request was sent, {after} ({reason(error)})"
         return self._fail(FailureKind.OUTCOME_UNKNOWN, what)
 
     def _fail(
@@ -267,10 +268,10 @@ async def _error_text(response: ClientResponse) -> str:
 def _header(response: ClientResponse, name: str | None) -> str | None:
     """A header's value, None where it is absent or blank."""
     value = response.headers.get(name, "").strip() if name else ""
-    return value[:_MAX_HEADER] or None
+    return whole(value[:_MAX_HEADER]) or None
 
 
-def _retry_after_s(response: ClientResponse, now: float) -> float | None:
+def retry_after_s(response: ClientResponse, now: float) -> float | None:
     """Seconds that the provider asks to wait (RFC 9110, section 10.2.3: seconds or a date), at most a day."""
     value = response.headers.get("Retry-After", "").strip()
     try:
@@ -286,7 +287,7 @@ def _retry_after_s(response: ClientResponse, now: float) -> float | None:
     return min(max(wait, 0.0), MAX_RETRY_AFTER_S)
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """The cause in a few words, without the library's own."""
     if isinstance(error, ClientConnectorDNSError):
         return f"the name {error.host} was not found"

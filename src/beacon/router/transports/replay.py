@@ -24,6 +24,7 @@ from beacon.domain.regions import normalise
 from beacon.errors import InputError
 from beacon.router.failures import Where, failure
 from beacon.router.transports.base import Call
+from beacon.router.transports.text import whole
 
 _Key = tuple[str, str, str, str]
 
@@ -148,7 +149,7 @@ def _parse(line: bytes, shared: dict[str, str]) -> tuple[_Key, Row]:
     if not isinstance(fields, dict):
         raise InputError("no JSON object", todo="a recording has one JSON object a line")
     usage = _optional(fields, "usage", dict) or {}
-    upstream, finish_reason = _optional(fields, "upstream", str), _optional(fields, "finish_reason", str)
+    upstream, finish_reason = _text(fields, "upstream"), _text(fields, "finish_reason")
     region = normalise(_required(fields, "region"))
     key = (
         region,
@@ -157,7 +158,7 @@ def _parse(line: bytes, shared: dict[str, str]) -> tuple[_Key, Row]:
         _required(fields, "language"),
     )
     return key, Row(
-        text=_optional(fields, "answer", str) or "",
+        text=_text(fields, "answer") or "",
         finish_reason=finish_reason and shared.setdefault(finish_reason, finish_reason),
         input_tokens=_optional(usage, "prompt_tokens", int),
         output_tokens=_optional(usage, "completion_tokens", int),
@@ -171,6 +172,11 @@ def _required(fields: dict[str, Any], name: str) -> str:
     if not isinstance(value, str) or not value:
         raise InputError(f"{name} must be a text, found {value!r}", todo=f"give every row its {name}")
     return value
+
+
+def _text(fields: dict[str, Any], name: str) -> str | None:
+    value: str | None = _optional(fields, name, str)
+    return value and whole(value)
 
 
 def _optional(fields: dict[str, Any], name: str, kind: type) -> Any:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from beacon.domain.spec import JobSpec
 from beacon.store import jobs, reports
 from beacon.store.jobs import Job
-from beacon.web.pages import lenient
+from beacon.web import lenient
 from beacon.web.pages.findings_view import (
     DIFFERENCE,
     MOST_DIFFERENCES,

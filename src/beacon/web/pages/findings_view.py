@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from beacon.domain.spec import JobSpec
-from beacon.web.pages import lenient
+from beacon.web import lenient
 from beacon.web.text import signed
 
 DIFFERENCE, NEGLIGIBLE, UNDECIDED = "difference", "negligible", "undecided"

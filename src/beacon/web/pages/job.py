@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import fields
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette import EventSourceResponse
 from starlette.responses import RedirectResponse
 
+from beacon.domain.plan import execution_id
 from beacon.domain.question import Question
-from beacon.errors import ConflictError
+from beacon.errors import ConflictError, DatabaseError
 from beacon.store import executions, jobs
 from beacon.web import forms
 from beacon.web.api import HEARTBEAT_S, refuse_retry
@@ -21,6 +24,7 @@ from beacon.web.pages.job_view import JobView, dimensions
 from beacon.web.pages.live import Position, cells_of
 from beacon.web.portal import Here, Portal
 from beacon.web.text import number
+from beacon.web.watch import Watch
 
 router = APIRouter(include_in_schema=False)
 SEE_OTHER = 303
@@ -60,20 +64,27 @@ async def live(job_id: str, portal: Here, after: Annotated[int, Query(ge=-1)] = 
     """Updates of the page, at most ten a second; the last one, with the job's end, closes the stream."""
     await portal.database.read(jobs.get, job_id)
 
-    async def stream() -> AsyncIterator[ServerSentEvent]:
-        async with portal.watches.on(job_id) as watch:
-            seen = Position(after, -1)
-            while True:
-                board = await portal.boards.latest(job_id)
-                update = portal.live_pages.of(job_id).update(view_of(portal, board), seen)
-                if update is not None:
-                    data, seen = update
-                    yield ServerSentEvent(data, id=str(seen.seq))
-                if board.job.over:
-                    return
-                await watch.changed()
+    async def stream() -> AsyncIterator[bytes]:
+        # A database that cannot be read ends the stream: the page says that it lost its connection and asks again.
+        with suppress(DatabaseError):
+            async with portal.watches.on(job_id) as watch:
+                async for message in _updates(portal, job_id, watch, Position(after, -1)):
+                    yield message
 
     return EventSourceResponse(stream(), ping=HEARTBEAT_S)
+
+
+async def _updates(portal: Portal, job_id: str, watch: Watch, seen: Position) -> AsyncIterator[bytes]:
+    while True:
+        board = await portal.boards.latest(job_id, at_least=watch.seq)
+        page, now = portal.live_pages.of(job_id), portal.clock.wall()
+        update = page.update(board, now, partial(view_of, portal, board), seen)
+        if update is not None:
+            seen = update.position
+            yield update.message
+        if board.job.over:
+            return
+        await watch.changed()
 
 
 @router.post("/jobs/{job_id}/cancel")
@@ -101,7 +112,7 @@ def _members(board: Board, ref: str) -> list[str]:
     wanted = FailureKey(*parts) if len(parts) == len(fields(FailureKey)) else None
     for group in board.failures():
         if group.key == wanted:
-            return [jobs.execution_id(board.job.id, ordinal) for ordinal in sorted(group.ordinals)]
+            return [execution_id(board.job.id, ordinal) for ordinal in sorted(group.ordinals)]
     raise ConflictError("none of these executions is failed any more", todo="open the job's page again")
 
 

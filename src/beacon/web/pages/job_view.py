@@ -210,10 +210,10 @@ class JobView:
         known = {
             "classifying": ("Classifying", "Answers that were not classified while the job ran are classified now."),
             "analysing": ("Analysing", "Rates, differences between regions and models, and their intervals."),
-            "sealing": ("Sealing", "Each receipt is signed, then one leaf for the job is added to the log."),
+            "sealing": ("Sealing", "A receipt for each execution; all are signed as one and entered into the log."),
         }
         name = next((step for step in known if told.startswith(step)), None)
-        shown = ["classifying", "analysing"] + (["sealing"] if name == "sealing" else [])
+        shown = list(known)
         total = self.job.total
         lines = [StepLine("Recorded", "done", 1.0, f"{total:,} of {total:,}", "No answer can change any more.")]
         place = shown.index(name) if name in shown else -1

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from markupsafe import Markup
+from sse_starlette import ServerSentEvent
 
 from beacon.web import charts
 from beacon.web.board import Board
@@ -47,6 +48,14 @@ class Position:
     revision: int
 
 
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A message as it goes over the wire, the same bytes for all who stand at the same point."""
+
+    message: bytes
+    position: Position
+
+
 class LivePage:
     """The rendered parts of one job's page, and when each last changed."""
 
@@ -54,30 +63,35 @@ class LivePage:
         self._macros = renderer.template("job/parts.html").module
         self._parts: dict[str, str] = {}
         self._changed: dict[str, int] = {}
-        self._made: dict[Position, str] = {}
+        self._made: dict[Position, Update] = {}
+        self._view: JobView
         self._seq = -1
         self._second = -1
         self.revision = 0
 
-    def update(self, view: JobView, seen: Position) -> tuple[str, Position] | None:
-        """What changed since `seen`, as JSON, and where the viewer stands then; None where nothing did."""
-        self._render(view)
-        here = Position(view.job.seq, self.revision)
+    def update(self, board: Board, now: float, look: Callable[[], JobView], seen: Position) -> Update | None:
+        """What changed since `seen`, and where the viewer stands then; None where nothing did.
+
+        `look` is called only where something may have changed: once for all viewers.
+        """
+        if board.seq != self._seq or int(now) != self._second:
+            self._view = look()
+            self._render(self._view)
+        here = Position(board.seq, self.revision)
         if here == seen:
             return None
         if seen not in self._made:
+            view = self._view
             html = {part: self._parts[part] for part, changed in self._changed.items() if changed > seen.revision}
             html |= dict(changed_cells(view.board, seen.seq))
             told = {"seq": here.seq, "now": view.now, "title": view.title, "over": view.job.over, "html": html}
-            self._made[seen] = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
-        return self._made[seen], here
+            data = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
+            self._made[seen] = Update(ServerSentEvent(data, id=str(here.seq)).encode(), here)
+        return self._made[seen]
 
     def _render(self, view: JobView) -> None:
-        second = int(view.now)
-        if view.job.seq == self._seq and second == self._second:
-            return
         moved = view.job.seq != self._seq
-        self._seq, self._second = view.job.seq, second
+        self._seq, self._second = view.job.seq, int(view.now)
         parts = self._all_parts(view) if moved else self._waits(view)
         fresh = {part: html for part, html in parts if self._parts.get(part) != html}
         if fresh or moved:

@@ -108,6 +108,7 @@
     // A browser allows a server few connections, so a page that nobody sees keeps none. When it is seen again it
     // catches up, also where the job had ended and was retried meanwhile.
     document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
+    addEventListener("pageshow", (event) => event.persisted && open());
     if (!over && !document.hidden) open();
   }
 

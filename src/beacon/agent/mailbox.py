@@ -1,0 +1,263 @@
+"""The mailbox: work is accepted once by its key, done within its deadline, and its outcome kept to be read."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, TypeVar
+
+import structlog
+
+from beacon.agent.served import Served, UnservedError
+from beacon.agent.state import Accepted, Ended, StateFile
+from beacon.agent.upstream import Upstream
+from beacon.domain.clock import Clock
+from beacon.domain.deadline import Deadline
+from beacon.domain.failure import FailureKind, Stage
+from beacon.domain.mailbox import (
+    MAX_WAIT_S,
+    MailboxEntry,
+    MailboxError,
+    MailboxState,
+    Submission,
+)
+
+log = structlog.get_logger()
+Result = TypeVar("Result")
+
+PURGE_EVERY_S = 60.0
+PAUSE_BEFORE_RECORDING_AGAIN_S = 1.0
+"""An outcome that could not be written, because the disk is full, is held in memory and written later."""
+
+
+class OtherBodyError(Exception):
+    """The key is taken by other work."""
+
+
+@dataclass(slots=True, eq=False)
+class _Live:
+    """Work that has not ended. `over` is set once its end is committed."""
+
+    work: Accepted
+    deadline: Deadline
+    since: float
+    began: float | None
+    withdrawn: asyncio.Event
+    over: asyncio.Event
+
+
+class Mailbox:
+    """Use `async with`: it takes up what an earlier agent left in the state file, and ends by leaving its own there.
+
+    At most `concurrency` inferences are at the inference server at once; the rest waits in order. What has ended is
+    forgotten after `keep_s` seconds.
+    """
+
+    def __init__(
+        self, state: StateFile, served: Served, upstream: Upstream, clock: Clock, *, concurrency: int, keep_s: float
+    ) -> None:
+        self.served = served
+        self.keep_s = keep_s
+        self.concurrency = concurrency
+        self._state = state
+        self._upstream = upstream
+        self._clock = clock
+        self._slots = asyncio.Semaphore(concurrency)
+        self._live: dict[str, _Live] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def __aenter__(self) -> Mailbox:
+        for work in await self._state.left_over(self._clock.wall()):
+            self._take_up(work)
+        self._start(self._purge_now_and_then())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def close(self) -> None:
+        """Long reads return at once from now on."""
+        for live in self._live.values():
+            live.over.set()
+
+    def counts(self) -> dict[str, int]:
+        running = sum(live.began is not None for live in self._live.values())
+        return {"running": running, "queued": len(self._live) - running}
+
+    async def submit(self, key: str, submission: Submission, attempt: str | None) -> bool:
+        """Commits the work under its key before it returns; whether it is new.
+
+        Raises OtherBodyError, UnservedError, sqlite3.Error. Nobody may cancel it: what is committed must be done.
+        """
+        digest = _digest(submission)
+        known = await self._state.read(key)
+        if known is not None:
+            return _same(known["digest"], digest)
+        self.served.check_region(submission.region)
+        model = await self.served.model(submission.model)
+        if submission.deadline_ms == 0:
+            fault = MailboxError(
+                kind=FailureKind.DEADLINE_EXPIRED.value, stage=Stage.ROUTE.value, message="the deadline has passed"
+            )
+            raise UnservedError(fault)
+        now = self._clock.wall()
+        work = Accepted(
+            key=key,
+            digest=digest,
+            region=self.served.region,
+            model=submission.model,
+            upstream_model=model.upstream_name,
+            attempt=attempt,
+            request=_for_upstream(submission.request, model.upstream_name),
+            accepted_at=now,
+            deadline_at=now + submission.deadline_ms / 1000,
+        )
+        taken_by = await self._state.accept(work)
+        if taken_by is not None:
+            return _same(taken_by, digest)
+        self._take_up(work)
+        return True
+
+    async def read(self, key: str, wait_s: float = 0.0) -> MailboxEntry | None:
+        """What is known under the key, None where nothing is; waits for an end for at most `MAX_WAIT_S`."""
+        live = self._live.get(key)
+        if live is not None and wait_s > 0:
+            waiting = asyncio.ensure_future(live.over.wait())
+            await asyncio.wait([waiting], timeout=min(wait_s, MAX_WAIT_S))
+            waiting.cancel()
+        row = await self._state.read(key)
+        return None if row is None else self._entry(row)
+
+    async def cancel(self, key: str) -> MailboxEntry | None:
+        """Ends the work if it has not ended; what is known under the key then."""
+        live = self._live.get(key)
+        if live is not None:
+            live.withdrawn.set()
+            await live.over.wait()
+        return await self.read(key)
+
+    def _take_up(self, work: Accepted) -> None:
+        deadline = Deadline.after(work.deadline_at - self._clock.wall(), self._clock)
+        live = _Live(work, deadline, self._clock.monotonic(), None, asyncio.Event(), asyncio.Event())
+        self._live[work.key] = live
+        self._start(self._see_through(live))
+
+    def _start(self, coroutine: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _see_through(self, live: _Live) -> None:
+        """Does the work until it ends, its deadline passes or it is withdrawn, and commits how it ended."""
+        doing = self._start(self._do(live))
+        withdrawn = self._start(live.withdrawn.wait())
+        try:
+            left = live.deadline.left_s()
+            await asyncio.wait({doing, withdrawn}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            doing.cancel()
+            await asyncio.wait({doing})
+        finally:
+            doing.cancel()
+            withdrawn.cancel()
+        ended = self._given_up(live) if doing.cancelled() else doing.result()
+        await self._record(live, ended)
+
+    async def _do(self, live: _Live) -> Ended:
+        async with self._slots:
+            live.began = self._clock.monotonic()
+            try:
+                await self._state.begin(live.work.key)
+            except sqlite3.Error as error:
+                # Without a record that it began, a restart would ask for it a second time.
+                return self._not_begun(live, error)
+            return await self._upstream.ask(live.work, live.deadline, self._waited_ms(live))
+
+    async def _record(self, live: _Live, ended: Ended) -> None:
+        while True:
+            try:
+                await self._state.end(live.work.key, ended, self._clock.wall())
+            except sqlite3.Error as error:
+                log.error("an outcome cannot be written yet", key=live.work.key, why=str(error))
+                await asyncio.sleep(PAUSE_BEFORE_RECORDING_AGAIN_S)
+            else:
+                break
+        del self._live[live.work.key]
+        live.over.set()
+
+    def _waited_ms(self, live: _Live) -> float:
+        began = self._clock.monotonic() if live.began is None else live.began
+        return 1000 * (began - live.since)
+
+    def _given_up(self, live: _Live) -> Ended:
+        """The end of work that was withdrawn, or whose deadline has passed, with the time of each stage."""
+        stages = {Stage.QUEUE.value: self._waited_ms(live)}
+        stage = Stage.QUEUE
+        if live.began is not None:
+            stage = Stage.INFERENCE
+            stages[stage.value] = 1000 * (self._clock.monotonic() - live.began)
+        if live.withdrawn.is_set():
+            state, kind, what = MailboxState.CANCELLED, FailureKind.CANCELLED, "it was cancelled"
+        else:
+            state, kind = MailboxState.EXPIRED, FailureKind.DEADLINE_EXPIRED
+            at = "in its queue" if live.began is None else "while the inference server was working on this"
+            what = f"the deadline passed {at}"
+        return Ended(state, stages, error=MailboxError(kind=kind.value, stage=stage.value, message=what))
+
+    def _not_begun(self, live: _Live, error: sqlite3.Error) -> Ended:
+        what = f"its state file cannot be written: {error}"
+        fault = MailboxError(kind=FailureKind.PROVIDER_ERROR.value, stage=Stage.QUEUE.value, message=what)
+        return Ended(MailboxState.FAILED, {Stage.QUEUE.value: self._waited_ms(live)}, error=fault)
+
+    async def _purge_now_and_then(self) -> None:
+        while True:
+            try:
+                await self._state.purge(self._clock.wall() - self.keep_s)
+            except sqlite3.Error as error:
+                log.error("old outcomes cannot be deleted", why=str(error))
+            await asyncio.sleep(min(PURGE_EVERY_S, self.keep_s))
+
+    def _entry(self, row: dict[str, Any]) -> MailboxEntry:
+        served = self.served.models.get(row["model"])
+        finished_at, response, error = row["finished_at"], row["response_json"], row["error_json"]
+        return MailboxEntry(
+            key=row["key"],
+            state=row["state"],
+            response=None if response is None else json.loads(response),
+            response_sha256=row["response_sha256"],
+            error=None if error is None else MailboxError.model_validate_json(error),
+            stages_ms=json.loads(row["stages_json"]),
+            region=row["region"],
+            model=row["model"],
+            provider=self._upstream.origin,
+            upstream_model=row["upstream_model"],
+            how_known=None if served is None else f"region: started with --region; model: {served.how_known}",
+            simulated=bool(row["simulated"]),
+            finished_ago_ms=None if finished_at is None else max(0.0, 1000 * (self._clock.wall() - finished_at)),
+        )
+
+
+def _digest(submission: Submission) -> str:
+    """Of all but the deadline, which is less each time that the same work is submitted again."""
+    what = [submission.region, submission.model, submission.request]
+    return sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+def _same(known: str, digest: str) -> bool:
+    """False: the work is known already. Raises OtherBodyError where it is another."""
+    if known != digest:
+        raise OtherBodyError
+    return False
+
+
+def _for_upstream(request: dict[str, Any], model: str) -> dict[str, Any]:
+    """The request as one document for one document: what is kept is a whole answer, so nothing is streamed."""
+    kept = {name: value for name, value in request.items() if name != "stream_options"}
+    return {**kept, "model": model, "stream": False}

@@ -1,0 +1,208 @@
+"""The agent's state file: accepted work and its outcomes, in SQLite, on disk before anyone is told of them.
+
+One thread owns the connection, and every call of `StateFile` runs there, in order. The file is locked for as long
+as it is open, so that a second agent cannot take this one's running work for lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from beacon.domain.mailbox import MailboxError, MailboxState
+from beacon.errors import InputError
+
+Result = TypeVar("Result")
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS inferences (
+    key TEXT PRIMARY KEY,
+    digest TEXT NOT NULL,          -- of region, model and request: what must not change under one key
+    region TEXT NOT NULL,
+    model TEXT NOT NULL,
+    upstream_model TEXT NOT NULL,
+    attempt TEXT,                  -- X-Beacon-Attempt, as it came
+    request_json TEXT,             -- until the outcome is there
+    state TEXT NOT NULL,
+    accepted_at REAL NOT NULL,     -- moments are seconds since the epoch
+    deadline_at REAL NOT NULL,
+    finished_at REAL,
+    response_json TEXT,
+    response_sha256 TEXT,
+    simulated INTEGER NOT NULL DEFAULT 0,
+    error_json TEXT,
+    stages_json TEXT NOT NULL DEFAULT '{}'
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS inferences_by_end ON inferences (finished_at);
+"""
+_LOST = MailboxError(
+    kind="result_lost",
+    stage="inference",
+    message="it was stopped while the inference server was working on this, and the answer is gone",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Work as it was accepted. `request` is the chat-completions request for `upstream_model`."""
+
+    key: str
+    digest: str
+    region: str
+    model: str
+    upstream_model: str
+    attempt: str | None
+    request: dict[str, Any]
+    accepted_at: float
+    deadline_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How work ended. `response_json` is set exactly for `done`."""
+
+    state: MailboxState
+    stages_ms: dict[str, float]
+    response_json: str | None = None
+    response_sha256: str | None = None
+    simulated: bool = False
+    error: MailboxError | None = None
+
+
+class StateFile:
+    """Open it with `open_state`."""
+
+    def __init__(self, connection: sqlite3.Connection, thread: ThreadPoolExecutor) -> None:
+        self._connection = connection
+        self._thread = thread
+
+    async def accept(self, work: Accepted) -> str | None:
+        """Commits the work; the digest of what is there already under its key, or None where it is new."""
+        return await self._run(_accept, work)
+
+    async def begin(self, key: str) -> None:
+        """Commits that the inference server is about to be asked."""
+        await self._run(_begin, key)
+
+    async def end(self, key: str, ended: Ended, now: float) -> None:
+        """Commits an outcome; the first one stays."""
+        await self._run(_end, key, ended, now)
+
+    async def read(self, key: str) -> dict[str, Any] | None:
+        """The row of a key."""
+        return await self._run(_read, key)
+
+    async def left_over(self, now: float) -> list[Accepted]:
+        """What an earlier agent accepted and did not begin, in order; what it had begun becomes `lost`."""
+        return await self._run(_left_over, now)
+
+    async def purge(self, before: float) -> int:
+        """Forgets what ended before that moment; how many."""
+        return await self._run(_purge, before)
+
+    async def close(self) -> None:
+        await self._run(sqlite3.Connection.close)
+        self._thread.shutdown()
+
+    async def _run(self, act: Callable[..., Result], *args: object) -> Result:
+        """Shielded: what was handed in is done, even where its giver is cancelled meanwhile."""
+        return await asyncio.shield(
+            asyncio.get_running_loop().run_in_executor(self._thread, act, self._connection, *args)
+        )
+
+
+async def open_state(path: Path) -> StateFile:
+    """Raises InputError where the file cannot be used, or is another agent's."""
+    thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="state")
+    try:
+        connection = await asyncio.get_running_loop().run_in_executor(thread, _open, path)
+    except sqlite3.Error as error:
+        thread.shutdown()
+        locked = "locked" in str(error)
+        what = "another agent uses the state file" if locked else f"the state file cannot be used: {error}"
+        todo = "give each agent a file of its own" if locked else "name a file that this user can write"
+        raise InputError(what, where=f"--state {path}", todo=todo) from error
+    return StateFile(connection, thread)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, timeout=1.0)
+    try:
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.executescript(_SCHEMA)
+        # The first write takes the lock, and this connection never lets go of it.
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("COMMIT")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _accept(connection: sqlite3.Connection, work: Accepted) -> str | None:
+    values = (
+        *(work.key, work.digest, work.region, work.model, work.upstream_model, work.attempt),
+        *(json.dumps(work.request), MailboxState.ACCEPTED, work.accepted_at, work.deadline_at),
+    )
+    inserted = connection.execute(
+        "INSERT INTO inferences (key, digest, region, model, upstream_model, attempt, request_json, state,"
+        " accepted_at, deadline_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        values,
+    )
+    if inserted.rowcount == 1:
+        return None
+    known = connection.execute("SELECT digest FROM inferences WHERE key = ?", (work.key,)).fetchone()
+    return str(known["digest"])
+
+
+def _begin(connection: sqlite3.Connection, key: str) -> None:
+    connection.execute(
+        "UPDATE inferences SET state = ? WHERE key = ? AND state = ?",
+        (MailboxState.RUNNING, key, MailboxState.ACCEPTED),
+    )
+
+
+def _end(connection: sqlite3.Connection, key: str, ended: Ended, now: float) -> None:
+    values = (
+        *(ended.state, ended.response_json, ended.response_sha256, ended.simulated),
+        None if ended.error is None else ended.error.model_dump_json(exclude_none=True),
+        *(json.dumps(ended.stages_ms), now, key),
+    )
+    connection.execute(
+        "UPDATE inferences SET state = ?, response_json = ?, response_sha256 = ?, simulated = ?, error_json = ?,"
+        " stages_json = ?, finished_at = ?, request_json = NULL WHERE key = ? AND finished_at IS NULL",
+        values,
+    )
+
+
+def _read(connection: sqlite3.Connection, key: str) -> dict[str, Any] | None:
+    row = connection.execute("SELECT * FROM inferences WHERE key = ?", (key,)).fetchone()
+    return None if row is None else dict(row)
+
+
+def _left_over(connection: sqlite3.Connection, now: float) -> list[Accepted]:
+    connection.execute(
+        "UPDATE inferences SET state = ?, error_json = ?, finished_at = ?, request_json = NULL WHERE state = ?",
+        (MailboxState.LOST, _LOST.model_dump_json(exclude_none=True), now, MailboxState.RUNNING),
+    )
+    rows = connection.execute(
+        "SELECT * FROM inferences WHERE state = ? ORDER BY accepted_at, key", (MailboxState.ACCEPTED,)
+    )
+    names = ("key", "digest", "region", "model", "upstream_model", "attempt", "accepted_at", "deadline_at")
+    return [
+        Accepted(**{name: row[name] for name in names}, request=json.loads(row["request_json"]))
+        for row in rows.fetchall()
+    ]
+
+
+def _purge(connection: sqlite3.Connection, before: float) -> int:
+    return connection.execute("DELETE FROM inferences WHERE finished_at < ?", (before,)).rowcount

@@ -1,0 +1,111 @@
+"""The trained classifier of texts: hashed n-grams, multinomial logistic regression, calibrated per language.
+
+The weights and what was measured of them are package data (`model/`), written by `tools/train_classifier.py`
+and `benchmarks/classifier.py`; docs/classifier.md is the model card.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beacon.analysis.answer import TEXT_LABELS, TextLabel
+from beacon.analysis.answer_card import shipped_card
+from beacon.analysis.answer_features import BUCKETS, count_grams
+
+WEIGHTS_FILE = "answers.npy"
+OTHER_LANGUAGES = "other"
+"""The key of the calibration for languages that have none of their own."""
+
+PASSAGE = 80
+"""Characters of the passage that is shown as the ground for a label."""
+
+_IDF = len(TEXT_LABELS)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnswerModel:
+    """`table` is (BUCKETS, 4): a column of weights per label of TEXT_LABELS, then the inverse document frequency.
+
+    `intercept` has an entry per label; `temperatures` one per trained language and one for all others.
+    """
+
+    table: NDArray[np.float32]
+    intercept: NDArray[np.float64]
+    temperatures: Mapping[str, float]
+
+    def is_trained_in(self, language: str | None) -> bool:
+        return language in self.temperatures and language != OTHER_LANGUAGES
+
+    def logits(self, grams: list[NDArray[np.uint32]]) -> NDArray[np.float64]:
+        """Uncalibrated scores, one per label: the unit-length TF-IDF vector times the weights."""
+        buckets, damped = count_grams(grams)
+        rows = self.table.take(buckets, axis=0)
+        vector = damped * rows[:, _IDF]
+        # Not a matrix product: its order of summation depends on the machine's linear algebra library.
+        products = np.einsum("i,ij->j", vector, rows)[:_IDF].astype(np.float64)
+        length = float(np.sqrt(np.einsum("i,i->", vector, vector)))
+        scores: NDArray[np.float64] = products / max(length, 1e-12) + self.intercept
+        return scores
+
+    def probabilities(self, grams: list[NDArray[np.uint32]], language: str | None) -> NDArray[np.float64]:
+        """Calibrated probabilities, one per label of TEXT_LABELS."""
+        key = language if language is not None and self.is_trained_in(language) else OTHER_LANGUAGES
+        return softmax(self.logits(grams) / self.temperatures[key])
+
+    def telling_passage(self, text: str, grams: list[NDArray[np.uint32]], label: TextLabel) -> str:
+        """The passage of a normalised text, at word boundaries, that speaks most for `label`."""
+        if len(text) <= PASSAGE:
+            return text.strip()
+        contrast = np.array([float(other == label) for other in TEXT_LABELS] + [0.0], dtype=np.float32)
+        contrast[:_IDF] -= 1 / _IDF
+        weight = np.zeros(len(text))
+        for buckets in grams:
+            rows = self.table.take(buckets, axis=0)
+            weight[: buckets.size] += np.einsum("ij,j->i", rows, contrast) * rows[:, _IDF]
+        sums = np.concatenate(([0.0], np.cumsum(weight)))
+        begin = int(np.argmax(sums[PASSAGE:] - sums[:-PASSAGE]))
+        return whole_words(text, begin, begin + PASSAGE)
+
+
+def whole_words(text: str, begin: int, end: int) -> str:
+    """`text[begin:end]` without the parts of words at its ends, unless nothing would be left."""
+    left = text.find(" ", begin, end) if begin else 0
+    right = text.rfind(" ", begin, end) if end < len(text) else end
+    return (text[left:right] if 0 <= left < right else text[begin:end]).strip()
+
+
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Over the last axis."""
+    powers: NDArray[np.float64] = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    powers /= powers.sum(axis=-1, keepdims=True)
+    return powers
+
+
+@cache
+def shipped_model() -> AnswerModel:
+    """The model that comes with Beacon; read once a process, in a few milliseconds."""
+    content = (resources.files("beacon.analysis") / "model" / WEIGHTS_FILE).read_bytes()
+    table = np.load(io.BytesIO(content), allow_pickle=False)
+    model = shipped_card()["model"]
+    return AnswerModel(
+        table=table.astype(np.float32),
+        intercept=np.array(model["intercept"], dtype=np.float64),
+        temperatures=model["temperatures"],
+    )
+
+
+def weights_digest(content: bytes) -> str:
+    """The SHA-256 by which a report names the weights that its labels rest on."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def empty_table() -> NDArray[np.float32]:
+    return np.zeros((BUCKETS, _IDF + 1), dtype=np.float32)

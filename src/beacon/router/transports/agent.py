@@ -1,0 +1,221 @@
+"""A mailbox: the Beacon agent, or whatever else keeps answers under the attempt's key (DESIGN section 6).
+
+The work is handed in by its key, as often as it takes, and the answer is fetched by that key in short reads. A
+connection that is refused, cut or silent is never a verdict: it is tried again until the deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import ClientError, ClientResponse, ClientSession
+from aiohttp.http_exceptions import HttpProcessingError
+from pydantic import ValidationError
+from yarl import URL
+
+from beacon import __version__
+from beacon.domain.answer import Inference, Outcome
+from beacon.domain.clock import Clock
+from beacon.domain.deadline import Deadline
+from beacon.domain.failure import Failure
+from beacon.domain.fleet import Provider
+from beacon.domain.mailbox import MailboxEntry, MailboxError
+from beacon.router.transports.base import Call
+from beacon.router.transports.completion import MAX_BODY_BYTES
+from beacon.router.transports.connection import RequestBody, open_session
+from beacon.router.transports.exchange import reason, retry_after_s
+from beacon.router.transports.visit import Visit
+
+WAIT_S = 20.0
+"""How long the mailbox is asked to hold a read: below the idle limit of any proxy known to us (30 s)."""
+FIRST_PATIENCE_S = 5.0
+"""How much longer than that a try may be silent before it is given up for the next one, which has twice as long. It
+ends a try, never an inference: a connection that has died without a word would else take the whole deadline."""
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 2.0
+_TROUBLED_WAY = frozenset({408, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """A response that arrived whole. `entry` or `error` is set where it is in the form of the contract."""
+
+    status: int
+    entry: MailboxEntry | None
+    error: MailboxError | None
+    retry_after_s: float | None
+
+
+class AgentTransport:
+    """`key` is sent as a bearer token, if there is one."""
+
+    def __init__(self, provider: Provider, key: str | None, clock: Clock) -> None:
+        self._provider = provider
+        self._key = key
+        self._clock = clock
+        self._url = URL(f"{provider.url}/inferences")
+        self._session: ClientSession | None = None
+
+    async def open(self) -> None:
+        headers = {"User-Agent": f"beacon/{__version__}", "Accept-Encoding": "identity"}
+        if self._key is not None:
+            headers["Authorization"] = f"Bearer {self._key}"
+        self._session = open_session(headers)
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def infer(self, call: Call) -> Outcome:
+        """Cancelling it stops the waiting only; `cancel` withdraws the work."""
+        visit = Visit(self._provider, call, self._key, self._clock)
+        try:
+            async with asyncio.timeout(call.deadline.left_s()):
+                return await self._submit(visit) or await self._until_over(visit) or visit.forgotten()
+        except TimeoutError:
+            return visit.at_deadline()
+
+    async def fetch(self, call: Call) -> Outcome | None:
+        """What became of the work of that key, which may be under way still; None where it is not known there."""
+        visit = Visit(self._provider, call, self._key, self._clock)
+        try:
+            async with asyncio.timeout(call.deadline.left_s()):
+                outcome = await self._until_over(visit)
+        except TimeoutError:
+            return visit.at_deadline()
+        return visit.forgotten() if outcome is None and visit.accepted else outcome
+
+    async def cancel(self, key: str, deadline: Deadline) -> None:
+        """Withdraws the work, as far as the mailbox can be reached with one try; its own deadline ends it else."""
+        with suppress(TimeoutError, ClientError, HttpProcessingError):
+            async with (
+                asyncio.timeout(min(FIRST_PATIENCE_S, deadline.left_s())),
+                self._open.delete(self._url / key, allow_redirects=False),
+            ):
+                pass
+
+    @property
+    def _open(self) -> ClientSession:
+        if self._session is None:
+            raise RuntimeError("the router is not open")
+        return self._session
+
+    async def _submit(self, visit: Visit) -> Failure | None:
+        """Hands the work in until the mailbox tells that it has it; a failure where it will not take it."""
+        patience, pauses = FIRST_PATIENCE_S, _pauses()
+        while True:
+            sent_before = visit.sent
+            body = RequestBody(json.dumps(self._document(visit.call)).encode(), self._clock.monotonic)
+            reply = await self._try(visit, "PUT", patience, data=body, headers=_headers(visit.call))
+            visit.sent = visit.sent or body.sent_at is not None
+            if reply is None:
+                if not visit.sent:
+                    return visit.unreached()
+                patience *= 2
+            elif reply.entry is not None and reply.status in {200, 202}:
+                visit.hear(reply.entry)
+                return None
+            elif reply.error is not None:
+                return visit.refused(reply.status, reply.error)
+            elif reply.status in _TROUBLED_WAY or (reply.status == 429 and sent_before):
+                visit.trouble = f"HTTP {reply.status} from something between"
+            else:
+                return visit.refused_by_way(reply.status, reply.retry_after_s)
+            await asyncio.sleep(next(pauses))
+
+    async def _until_over(self, visit: Visit) -> Outcome | None:
+        """Reads until the work is over; None where the mailbox says that it does not know the key."""
+        patience, pauses = FIRST_PATIENCE_S, _pauses()
+        while True:
+            since = self._clock.monotonic()
+            wait = min(WAIT_S, visit.call.deadline.left_s())
+            reply = await self._try(visit, "GET", wait + patience, params={"wait": f"{wait:.3f}"})
+            if reply is None:
+                patience *= 2
+            elif reply.entry is not None and reply.status == 200:
+                visit.hear(reply.entry)
+                if not reply.entry.under_way:
+                    return visit.end(reply.entry)
+                if self._clock.monotonic() - since > wait / 2:
+                    pauses = _pauses()
+                    continue
+            elif reply.status == 404 and reply.error is not None:
+                return None
+            else:
+                visit.trouble = f"HTTP {reply.status} in place of an answer"
+            await asyncio.sleep(next(pauses))
+
+    async def _try(self, visit: Visit, method: str, patience_s: float, **more: Any) -> _Reply | None:
+        """One request; None where no whole response came, and `visit.trouble` says why."""
+        url = self._url / visit.call.inference.key
+        try:
+            async with (
+                asyncio.timeout(patience_s),
+                self._open.request(method, url, allow_redirects=False, **more) as response,
+            ):
+                return await self._read(response)
+        except TimeoutError:
+            visit.trouble = f"no response within {patience_s:.0f} s"
+        except (ClientError, HttpProcessingError) as error:
+            visit.trouble = reason(error)
+        return None
+
+    async def _read(self, response: ClientResponse) -> _Reply:
+        body = bytearray()
+        while len(body) <= 2 * MAX_BODY_BYTES and (chunk := await response.content.readany()):
+            body += chunk
+        entry, error = None, None
+        with suppress(ValidationError):
+            if response.status < 300:
+                entry = MailboxEntry.model_validate_json(bytes(body))
+        with suppress(ValidationError, ValueError, RecursionError):
+            if response.status >= 400:
+                error = MailboxError.model_validate(_error_in(json.loads(body)))
+        return _Reply(response.status, entry, error, retry_after_s(response, self._clock.wall()))
+
+    def _document(self, call: Call) -> dict[str, Any]:
+        model = self._provider.models[call.inference.model]
+        request = _request(call.inference, model)
+        return {
+            "region": self._provider.region,
+            "model": model,
+            "request": request,
+            "deadline_ms": call.deadline.left_ms(),
+        }
+
+
+def _request(inference: Inference, model: str) -> dict[str, Any]:
+    """A chat-completions request; a mailbox keeps whole answers, so nothing is streamed."""
+    request: dict[str, Any] = {
+        "model": model,
+        "messages": [{"role": m.role, "content": m.content} for m in inference.messages],
+        "temperature": inference.temperature,
+        "max_tokens": inference.max_tokens,
+    }
+    return request if inference.top_p is None else {**request, "top_p": inference.top_p}
+
+
+def _headers(call: Call) -> dict[str, str]:
+    return {
+        "X-Beacon-Key": call.inference.key,
+        "X-Beacon-Attempt": str(call.inference.attempt),
+        "X-Beacon-Deadline-Ms": str(call.deadline.left_ms()),
+    }
+
+
+def _error_in(document: Any) -> Any:
+    return document.get("error") if isinstance(document, dict) else None
+
+
+def _pauses() -> Iterator[float]:
+    """Seconds between two tries, doubling."""
+    pause = FIRST_PAUSE_S
+    while True:
+        yield pause
+        pause = min(LONGEST_PAUSE_S, 2 * pause)
