@@ -23,6 +23,7 @@ from beacon.agent.server import create_app
 from beacon.agent.state import open_state
 from beacon.agent.upstream import Upstream
 from beacon.cli.listening import address, listen
+from beacon.cli.settings import PORT
 from beacon.domain.clock import SystemClock
 from beacon.domain.regions import normalise
 from beacon.domain.scalars import Seconds
@@ -42,7 +43,7 @@ def agent(
     upstream: Annotated[str, Parameter(help="The inference server's OpenAI-compatible API, up to and with /v1.")],
     state: Annotated[Path, Parameter(help="File for accepted work and answers; made if it is not there.")],
     host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, Parameter(help="Port to listen on; 0 lets the system choose.")] = DEFAULT_PORT,
+    port: Annotated[int, PORT, Parameter(help="Port to listen on; 0 lets the system choose.")] = DEFAULT_PORT,
     concurrency: Annotated[int, Parameter(help="Inferences at the inference server at once.")] = 8,
     keep: Annotated[str, Parameter(help="How long answers are kept after they are there.")] = "24h",
     model: Annotated[

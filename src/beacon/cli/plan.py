@@ -10,9 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from beacon.analysis.power import PowerPlan, power_plan
 from beacon.cli.progress import span
 from beacon.cli.settings import DatabaseOption, FleetOption, JsonOption, database_file, database_url
 from beacon.cli.terminal import console, dollars, visible
@@ -33,10 +35,11 @@ Paces = Mapping[tuple[str, str], Pace]
 def plan(
     spec: Path, /, *, fleet: FleetOption = None, database: DatabaseOption = None, as_json: JsonOption = False
 ) -> None:
-    """Show a job before it is run: its matrix, its time and its cost. Nothing is sent and nothing is stored.
+    """Show a job before it is run: its matrix, time, cost and power. Nothing is sent and nothing is stored.
 
     The time is estimated from earlier jobs of the same providers in the database, where there are any; the cost from
-    the prices in the fleet. What is not known is shown as unknown.
+    the prices in the fleet. What is not known is shown as unknown. The power is the smallest difference between two
+    regions that the questions and repeats can show.
 
     Example: `beacon plan examples/quickstart.yaml --fleet lab`
 
@@ -49,10 +52,11 @@ def plan(
     served, paces = asyncio.run(_look(wanted, str(spec), fleet, database))
     planned = estimate(wanted, served, {cell: pace.mean_s for cell, pace in paces.items()})
     assumptions = [*_time_assumptions(wanted, served, planned, paces), *_cost_assumptions(wanted, served, planned)]
+    power = power_plan(wanted)
     if as_json:
-        print(json.dumps(document(wanted, planned, assumptions), ensure_ascii=False))
+        print(json.dumps(document(wanted, planned, power, assumptions), ensure_ascii=False))
     else:
-        _print_plan(wanted, planned, assumptions)
+        _print_plan(wanted, planned, power, assumptions)
 
 
 async def _look(
@@ -73,7 +77,7 @@ async def _look(
         await database.close()
 
 
-def document(spec: JobSpec, planned: Estimate, assumptions: list[str]) -> dict[str, Any]:
+def document(spec: JobSpec, planned: Estimate, power: PowerPlan, assumptions: list[str]) -> dict[str, Any]:
     """The plan as one JSON document; what is unknown is null."""
     return {
         "name": spec.name,
@@ -92,6 +96,16 @@ def document(spec: JobSpec, planned: Estimate, assumptions: list[str]) -> dict[s
         "cost_usd_at_most": planned.cost_usd,
         "cells": [asdict(cell) for cell in planned.cells],
         "assumptions": assumptions,
+        "detectable": {
+            "comparisons": power.comparisons,
+            "power": power.design.power,
+            "alpha": power.design.alpha,
+            "spread": power.design.spread,
+            "completion": power.design.completion,
+            "reaches": [asdict(reach) for reach in power.reaches],
+            "on_one_question": power.smallest_on_one_question,
+            "sentences": power.sentences(),
+        },
     }
 
 
@@ -140,17 +154,22 @@ def _cost_assumptions(spec: JobSpec, fleet: Fleet, planned: Estimate) -> list[st
     return said
 
 
-def _print_plan(spec: JobSpec, planned: Estimate, assumptions: list[str]) -> None:
+def _print_plan(spec: JobSpec, planned: Estimate, power: PowerPlan, assumptions: list[str]) -> None:
     out = console()
     out.print(Text(f"{visible(spec.name)}: {spec.total:,} executions", style="bold"))
     out.print(f"{_matrix(spec)}; {_count(planned.shards, 'shard')} of at most {SHARD_SIZE}; seed {spec.seed}\n")
     out.print(_table(planned.cells))
     out.print(f"\nTime: {_time(planned)}")
     out.print(f"Cost: {'unknown' if planned.cost_usd is None else f'at most {dollars(planned.cost_usd)}'}")
-    out.print(Text("\nAssumed", style="bold"))
+    _print_list(out, "What can be shown", power.sentences())
+    _print_list(out, "Assumed", assumptions)
+
+
+def _print_list(out: Console, heading: str, lines: list[str]) -> None:
+    out.print(Text(f"\n{heading}", style="bold"))
     listed = Table.grid(padding=(0, 1, 0, 0))
-    for assumption in assumptions:
-        listed.add_row(" -", Text(visible(assumption)))
+    for line in lines:
+        listed.add_row(" -", Text(visible(line)))
     out.print(listed)
 
 
@@ -184,7 +203,7 @@ def _table(cells: tuple[CellEstimate, ...]) -> Table:
         answer = (
             UNKNOWN
             if cell.answer_s is None
-            else f"{cell.answer_s:.2g} s"
+            else f"{cell.answer_s:.2f} s"
             if cell.answer_s < 10
             else span(cell.answer_s)
         )

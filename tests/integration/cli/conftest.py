@@ -66,7 +66,8 @@ class Beacon:
     ) -> asyncio.subprocess.Process:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("BEACON_")}
         inherited.pop("COLUMNS", None)
-        place = {"BEACON_DATABASE_URL": f"sqlite:///{self.database}"}
+        # Keys and the log of seals stand in the user's data directory.
+        place = {"BEACON_DATABASE_URL": f"sqlite:///{self.database}", "XDG_DATA_HOME": str(self.folder / "data")}
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "beacon.cli.main", *arguments),
             cwd=self.folder,

@@ -56,6 +56,7 @@ async def test_a_plan_says_the_matrix_and_what_is_unknown_and_stores_nothing(rea
     assert "Time: unknown; if an answer takes 10 s, about 10 s" in ran.out
     assert "Cost: unknown" in ran.out
     assert "no prices for some providers in eu, us" in ran.out
+    assert "nothing can be said over questions, which needs 6" in ran.out
     assert not ready.database.exists()
 
 
@@ -74,6 +75,7 @@ async def test_a_plan_learns_from_earlier_jobs(ready):
     assert told["time_s"] > 0
     assert told["cost_usd_at_most"] > 0
     assert {cell["executions"] for cell in told["cells"]} == {4}
+    assert told["detectable"]["comparisons"] == 1
     assert any("the 8 earlier ones" in assumption for assumption in told["assumptions"])
 
 

@@ -10,7 +10,7 @@ import shlex
 
 from aiohttp import web
 
-from tests.integration.cli.conftest import interrupt
+from tests.integration.cli.conftest import PATIENCE_S, interrupt
 from tests.integration.runner.scripted import Scripted, answer, serving
 
 HOSTILE = "=cmd()\x1b[2J\x1b]0;owned\x07\u202e [bold]wide[/bold]"
@@ -106,7 +106,7 @@ async def test_what_others_wrote_reaches_no_terminal_and_no_spreadsheet(ready):
 
 
 async def _until(condition) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():
             await asyncio.sleep(0.02)
 
@@ -116,7 +116,7 @@ async def _interrupted(beacon, provider) -> tuple[str, str]:
     process = await beacon.start("run", "spec.yaml")
     await _until(lambda: provider.in_flight >= 4)
     interrupt(process)
-    out, err = await asyncio.wait_for(process.communicate(), 60)
+    out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     assert process.returncode == 130
     assert out == b""
     lines = err.decode().splitlines()

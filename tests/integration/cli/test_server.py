@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from tests.integration.cli.conftest import PATIENCE_S
+
 
 @asynccontextmanager
 async def served(beacon):
@@ -17,7 +19,7 @@ async def served(beacon):
     process = await beacon.start("serve", "--fleet", "lab", "--port", "0")
     reading = None
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while (found := re.search(r"http://[0-9.:]+", line := (await process.stderr.readline()).decode())) is None:
                 assert line, "the server ended"
         reading = asyncio.create_task(process.stderr.read())
