@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import uvicorn
 
@@ -47,6 +48,14 @@ class LocalActions:
         return Retried(reopened.count, reopened.generation)
 
 
+class _Server(uvicorn.Server):
+    """Leaves signals to the command that serves: it stops the runner first, and the server with it."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
 class PortalServer:
     """Portal, API and runner over one listening socket."""
 
@@ -57,7 +66,7 @@ class PortalServer:
         config = uvicorn.Config(
             app, http="httptools", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S
         )
-        self._server = uvicorn.Server(config)
+        self._server = _Server(config)
 
     async def run(self) -> None:
         """Serves, and takes up every unfinished job, until `stop`, Ctrl-C or SIGTERM."""

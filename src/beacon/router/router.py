@@ -34,6 +34,7 @@ class Router:
     """
 
     def __init__(self, fleet: Fleet, *, base: Path, environ: Mapping[str, str], clock: Clock | None = None) -> None:
+        self.fleet = fleet
         self._clock: Clock = clock or SystemClock()
         self._recordings = Recordings(base)
         self._lanes = self._build_lanes(fleet, base, environ)

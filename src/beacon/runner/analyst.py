@@ -13,7 +13,7 @@ import json
 import sys
 from typing import Any
 
-from beacon.errors import UnavailableError
+from beacon.errors import DatabaseError, UnavailableError
 
 LENGTH_BYTES = 4
 PROCESS = "beacon.runner.analyst_process"
@@ -92,5 +92,7 @@ async def _exchange(process: asyncio.subprocess.Process, question: bytes) -> Any
 
 def _result(answer: dict[str, Any]) -> Any:
     if "error" in answer:
-        raise UnavailableError(answer["error"], where=answer.get("where"), todo=answer.get("todo"))
+        # A database that cannot be used now is no verdict on the job; whoever asked may try again.
+        kind = DatabaseError if answer.get("code") == DatabaseError.code else UnavailableError
+        raise kind(answer["error"], where=answer.get("where"), todo=answer.get("todo"))
     return answer["result"]

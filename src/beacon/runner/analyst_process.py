@@ -123,7 +123,7 @@ def _perform(task: str, args: list[Any]) -> dict[str, Any]:
     try:
         return {"result": TASKS[task](*args)}
     except BeaconError as error:
-        return {"error": error.what, "where": error.where, "todo": error.todo}
+        return {"error": error.what, "where": error.where, "todo": error.todo, "code": error.code}
     except Exception as error:  # noqa: BLE001 - the outermost loop of this process: the asker tells of it
         frame = traceback.extract_tb(error.__traceback__)[-1]
         what = f"the analysis failed at {task!r}: {type(error).__name__}: {error}"

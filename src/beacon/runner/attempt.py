@@ -191,8 +191,10 @@ def not_needed(work: Work, provider: str, clock: Clock) -> Finish:
 
 _STOPPED: dict[FailureKind, str] = {
     FailureKind.CANCELLED: "The job was cancelled. What had finished is kept; retry it if it is wanted after all.",
-    FailureKind.JOB_DEADLINE: "The job's deadline passed. Raise limits.job_deadline, or retry what is missing.",
-    FailureKind.COST_CEILING: "The job reached its cost ceiling. Raise limits.max_cost_usd, or retry what is missing.",
+    FailureKind.JOB_DEADLINE: "The job's deadline passed. A retry of what is missing has the deadline anew.",
+    FailureKind.COST_CEILING: (
+        "The job reached its cost ceiling. Ask what is missing in a new job with a higher limits.max_cost_usd."
+    ),
     FailureKind.STRAGGLER: "An operator ended the last stragglers. Retry them when their providers answer again.",
 }
 

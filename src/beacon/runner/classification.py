@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+import structlog
+
 from beacon.domain.clock import Clock
 from beacon.domain.spec import JobSpec
+from beacon.errors import BeaconError
 from beacon.runner.analyst import Analyst
 from beacon.store import labelling
 from beacon.store.database import Database
 from beacon.store.labelling import MACHINE, Label, Unlabelled
+
+log = structlog.get_logger()
 
 BATCH = 500
 PAUSE_S = 0.5
@@ -20,11 +25,15 @@ async def classify_until(
     over: asyncio.Event, database: Database, job_id: str, spec: JobSpec, analyst: Analyst, clock: Clock
 ) -> None:
     """Classifies what comes in until `over` is set; the batch in hand is finished then."""
-    await analyst.start()
-    while not over.is_set():
-        if await classify_some(database, job_id, spec, analyst, clock) < BATCH:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(over.wait(), PAUSE_S)
+    try:
+        await analyst.start()
+        while not over.is_set():
+            if await classify_some(database, job_id, spec, analyst, clock) < BATCH:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(over.wait(), PAUSE_S)
+    except BeaconError as error:
+        # The job goes on being asked; finalizing classifies the rest, or says that it cannot.
+        log.warning("answers are not classified while the job runs", job=job_id, why=error.what)
 
 
 async def classify_rest(database: Database, job_id: str, spec: JobSpec, analyst: Analyst, clock: Clock) -> None:

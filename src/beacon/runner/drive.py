@@ -87,11 +87,11 @@ class Drive:
     async def drive_shard(self, shard: Shard) -> bool:
         """Executes what is open in the shard; False where the shard was lost or the runner stops."""
         under = ShardUnderWay(shard)
-        while not self.interrupted and not under.lost:
+        while not self.is_interrupted() and not under.lost:
             found = await self._database.read(open_in_shard, self.job_id, shard.number)
             if not found:
                 return True
-            if self.interrupted:
+            if self.is_interrupted():
                 return False
             works = [self._work(execution, under) for execution in found]
             under.take(len(works))
@@ -104,7 +104,7 @@ class Drive:
             rest = [work for work in works if work not in fetchable]
             if self.stop_kind is not None:
                 await self._end_all(rest, self.stop_kind)
-            elif self.interrupted:
+            elif self.is_interrupted():
                 for _ in rest:
                     under.settle_one()
             else:
@@ -219,8 +219,8 @@ class Drive:
                 async with asyncio.timeout(work.deadline.left_s()):
                     return await self._router.place(*work.cell, avoid=work.avoid)
         except Halted:
-            if self.stop_kind is not None:
-                await self._end(work, self.stop_kind)
+            if (kind := self._stopped_as()) is not None:
+                await self._end(work, kind)
             return None
         except TimeoutError:
             waited_ms = 1000 * (self._clock.monotonic() - since)
@@ -305,8 +305,15 @@ class Drive:
         self._halt()
         self._wake()
 
-    @property
-    def _halted(self) -> bool:
+    # Methods, since what they tell changes between two awaits of one function.
+
+    def is_interrupted(self) -> bool:
+        return self.interrupted
+
+    def _stopped_as(self) -> FailureKind | None:
+        return self.stop_kind
+
+    def _is_halted(self) -> bool:
         """Whether what is under way is given up; at a cost ceiling it is waited for."""
         return self.interrupted or self.stop_kind not in (None, FailureKind.COST_CEILING)
 
@@ -316,7 +323,7 @@ class Drive:
 
         Nothing else is: an outcome that is being recorded is recorded.
         """
-        if self._halted:
+        if self._is_halted():
             raise Halted
         task = asyncio.current_task()
         assert task is not None
@@ -324,7 +331,7 @@ class Drive:
         try:
             yield
         except asyncio.CancelledError:
-            if not self._halted:
+            if not self._is_halted():
                 raise
             task.uncancel()
             raise Halted from None

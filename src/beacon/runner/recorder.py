@@ -50,14 +50,14 @@ class Recorder:
     async def _commit_groups(self) -> None:
         while self._waiting:
             group, self._waiting = self._waiting[:LARGEST_GROUP], self._waiting[LARGEST_GROUP:]
+            failure: Exception = RuntimeError("the recorder was ended in the middle of a group")
             try:
                 await self._commit(group)
             except BeaconError as error:
-                for _, future in group:
-                    if not future.cancelled():
-                        future.set_exception(error)
-                        # Read here once, so that an item nobody waits for any more is no complaint at exit.
-                        future.exception()
+                failure = error
+            finally:
+                # Nobody may wait for ever, whatever ended this; a group that was committed is not touched.
+                _fail(group, failure)
         self._committing = None
 
     def _record(self, connection: Connection, starts: list[Start], finishes: list[Finish]) -> Recorded:
@@ -73,3 +73,11 @@ class Recorder:
             if not future.cancelled():
                 moved = item.attempt_id in recorded.started if isinstance(item, Start) else None
                 future.set_result(item.execution_id in recorded.moved if moved is None else moved)
+
+
+def _fail(group: list[tuple[Start | Finish, asyncio.Future[bool]]], failure: Exception) -> None:
+    for _, future in group:
+        if not future.done():
+            future.set_exception(failure)
+            # Read here once, so that an item nobody waits for any more is no complaint at exit.
+            future.exception()

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import structlog
 
@@ -16,7 +17,7 @@ from beacon.domain.clock import Clock
 from beacon.domain.failure import FailureKind
 from beacon.domain.spec import JobSpec
 from beacon.domain.states import JobStatus
-from beacon.errors import BeaconError
+from beacon.errors import BeaconError, DatabaseError, InputError
 from beacon.router.router import Router
 from beacon.runner.admission import admit
 from beacon.runner.analyst import Analyst
@@ -24,6 +25,7 @@ from beacon.runner.classification import classify_until
 from beacon.runner.drive import Drive
 from beacon.runner.finalize import finalize
 from beacon.runner.owner import LEASE_S, RENEW_S, is_dead, new_owner
+from beacon.runner.same_fleet import check_same_kind
 from beacon.store import jobs, leases
 from beacon.store.database import Database
 from beacon.store.jobs import Job
@@ -61,6 +63,7 @@ class Runner:
         self._analyst = analyst
         self._rng = rng or random.Random()
         self._drives: dict[str, Drive] = {}
+        self._refused: set[str] = set()
         self._renewing: asyncio.Task[None] | None = None
         self._stopped = asyncio.Event()
 
@@ -89,7 +92,7 @@ class Runner:
             while not self.stopping:
                 under_way = {job_id: task for job_id, task in under_way.items() if not task.done()}
                 for job in await self.database.read(jobs.unfinished):
-                    if job.id not in under_way:
+                    if job.id not in under_way and job.id not in self._refused:
                         under_way[job.id] = tasks.create_task(self._drive_patiently(job.id))
                 await self._pause(IDLE_S)
 
@@ -97,6 +100,9 @@ class Runner:
         """Drives the job; where that is impossible now, says why and leaves it for a later try."""
         try:
             await self.drive(job_id)
+        except InputError as error:
+            self._refused.add(job_id)
+            log.error("job is left alone", job=job_id, why=error.explain())
         except BeaconError as error:
             log.error("job cannot be driven", job=job_id, why=error.what, where=error.where, todo=error.todo)
             await self._pause(PATIENCE_S)
@@ -105,11 +111,22 @@ class Runner:
         """Brings one job as far as it can: to its end, or until this runner is stopped.
 
         Returns too where the rest is in the hands of another living runner that ended it. Raises DatabaseError
-        and other BeaconErrors that make going on impossible; the job stays resumable.
+        and other BeaconErrors that make going on impossible, InputError where this runner's fleet is not one for the
+        job; the job stays resumable.
         """
-        await admit(self.database, job_id, self.clock)
-        await self.database.write(jobs.begin, job_id, self.clock.wall())
         spec = await self.database.read(jobs.spec_of, job_id)
+        submitted = await self.database.read(jobs.fleet_of, job_id)
+        check_same_kind(spec, submitted, self.router.fleet, f"job {job_id}")
+        try:
+            await admit(self.database, job_id, self.clock)
+            await self.database.write(jobs.begin, job_id, self.clock.wall())
+            await self._bring_on(job_id, spec)
+        finally:
+            # What this runner does not go on with must be free for the next try, its own included.
+            with suppress(DatabaseError):
+                await self.database.write(leases.release_job, job_id, self.owner)
+
+    async def _bring_on(self, job_id: str, spec: JobSpec) -> None:
         while not self.stopping:
             job = await self.database.read(jobs.get, job_id)
             if job.over:
@@ -118,9 +135,21 @@ class Runner:
                 await self._run(job, spec)
                 job = await self.database.read(jobs.get, job_id)
             if job.status is JobStatus.FINALIZING and await self._take_finalizing(job_id):
-                await finalize(self.database, job_id, spec, self._analyst, self.clock)
+                await self._unless_stopped(finalize(self.database, job_id, spec, self._analyst, self.clock))
             elif not job.over:
                 await self._pause(IDLE_S)
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
+        """Does `work`, which can be repeated, or gives it up when this runner is stopped."""
+        working = asyncio.create_task(work)
+        stopped = asyncio.create_task(self._stopped.wait())
+        await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not working.done():
+            working.cancel()
+            await asyncio.wait({working})
+        if not working.cancelled():
+            working.result()
 
     async def _run(self, job: Job, spec: JobSpec) -> None:
         """Drives every shard that can be had, and classifies its answers meanwhile."""
@@ -203,7 +232,7 @@ class Runner:
     async def _watch(self, drive: Drive, over: asyncio.Event) -> None:
         """Notices a stop that another process asked for, and the job's own deadline."""
         limit = drive.spec.limits.job_deadline
-        while drive.stop_kind is None and not await _wait(over, WATCH_S):
+        while not await _wait(over, WATCH_S):
             job = await self.database.read(jobs.get, drive.job_id)
             if job.stop_kind is not None:
                 drive.stop(FailureKind(job.stop_kind))
@@ -213,7 +242,10 @@ class Runner:
     async def _renew_leases(self) -> None:
         while True:
             await asyncio.sleep(RENEW_S)
-            await self.database.write(leases.renew, self.owner, self.clock.wall() + LEASE_S)
+            try:
+                await self.database.write(leases.renew, self.owner, self.clock.wall() + LEASE_S)
+            except DatabaseError as error:
+                log.warning("leases could not be renewed, trying again", why=error.what, where=error.where)
 
     async def _pause(self, seconds: float) -> None:
         await _wait(self._stopped, seconds)

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from beacon.errors import BeaconError, DatabaseError, InputError
-from beacon.store.migrate import bring_up_to_date
+from beacon.store.migrate import bring_up_to_date, is_up_to_date
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -101,7 +101,8 @@ class SqliteDatabase:
         except OSError as error:
             todo = "set BEACON_DATABASE_URL to a place that can be written"
             raise DatabaseError(f"the folder cannot be made: {error.strerror}", where=self.url, todo=todo) from error
-        bring_up_to_date(self._write_engine)
+        if not is_up_to_date(self._read_engine):
+            bring_up_to_date(self._write_engine)
 
     async def write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._run(self._writer, lambda: self._transact(self._write_engine, function, args, kwargs))

@@ -93,7 +93,7 @@ class _Before:
 def record_group(
     connection: Connection, job_id: str, starts: Sequence[Start], finishes: Sequence[Finish], now: float
 ) -> Recorded:
-    """Records a group of one job. An execution stands in at most one of the two sequences, at most once.
+    """Records a group of one job. An execution that stands among both is started first.
 
     Raises NotFoundError for an unknown job.
     """
@@ -106,10 +106,11 @@ def record_group(
     epochs = _epochs(connection, job_id, {start.shard for start in starts})
     sending = job.status == JobStatus.RUNNING and job.stop_kind is None
     accepted = [start for start in starts if sending and _may_start(start, before, epochs)]
-    ended = [finish for finish in finishes if _may_finish(finish, before)]
+    ended = _one_each([finish for finish in finishes if _may_finish(finish, before)])
     _write_starts(connection, accepted)
     _write_finishes(connection, ended, now)
-    _write_refused(connection, [finish for finish in finishes if not _may_finish(finish, before)])
+    taken = {id(finish) for finish in ended}
+    _write_refused(connection, [finish for finish in finishes if id(finish) not in taken])
     started = frozenset(start.attempt_id for start in accepted)
     moved = {start.execution_id: ExecutionStatus.RUNNING for start in accepted}
     moved |= {finish.execution_id: finish.status for finish in ended}
@@ -132,6 +133,17 @@ def _may_finish(finish: Finish, before: dict[str, _Before]) -> bool:
         return False
     newest = finish.number is None or finish.number == known.attempts
     return newest or finish.status is ExecutionStatus.COMPLETED
+
+
+def _one_each(finishes: Sequence[Finish]) -> list[Finish]:
+    """One end an execution: an answer before any other, else the first."""
+    chosen: dict[str, Finish] = {}
+    for finish in finishes:
+        known = chosen.get(finish.execution_id)
+        answers = finish.status is ExecutionStatus.COMPLETED
+        if known is None or (answers and known.status is not ExecutionStatus.COMPLETED):
+            chosen[finish.execution_id] = finish
+    return list(chosen.values())
 
 
 def _states(connection: Connection, ids: list[str]) -> dict[str, _Before]:

@@ -9,10 +9,12 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, select, update
 
+from beacon.domain.failure import FailureKind
 from beacon.domain.states import JOB_OVER, UNSUCCESSFUL, ExecutionStatus, JobStatus
 from beacon.errors import ConflictError
 from beacon.store import jobs as job_queries
 from beacon.store import ledger
+from beacon.store.bulk import Update
 from beacon.store.executions import Filter
 from beacon.store.ledger import Advance
 from beacon.store.tables import executions, shards
@@ -24,11 +26,15 @@ def request_stop(connection: Connection, job_id: str, kind: str, now: float) -> 
     Returns False where the job is past stopping, or was asked before.
     """
     job = job_queries.get(connection, job_id)
-    if job.status not in (JobStatus.QUEUED, JobStatus.RUNNING) or job.stop_kind is not None:
+    cancels = kind == FailureKind.CANCELLED and job.stop_kind == FailureKind.COST_CEILING
+    if job.status not in (JobStatus.QUEUED, JobStatus.RUNNING) or (job.stop_kind is not None and not cancels):
         return False
     told = {"what": "stop", "kind": kind}
     ledger.change_status(connection, job_id, now, told, stop_kind=kind, stop_requested_at=now)
     return True
+
+
+_REOPEN = Update(executions, "id", ("status", "finished_at", "persisted_at", "deadline_at", "duration_ms", "counted"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,12 @@ def reopen(connection: Connection, job_id: str, chosen: Filter, now: float, ids:
     if job.status is JobStatus.FINALIZING:
         todo = "wait until it is completed, then retry"
         raise ConflictError(f"job {job_id} is finalizing: its report is being made", todo=todo)
+    if job.status is JobStatus.RUNNING and job.stop_kind is not None:
+        raise ConflictError(f"job {job_id} is being stopped", todo="wait until it is over, then retry")
+    ceiling = job_queries.spec_of(connection, job_id).limits.max_cost_usd
+    if ceiling is not None and job.cost_usd >= ceiling:
+        what = f"job {job_id} has cost ${job.cost_usd:.2f} and reached its ceiling of ${ceiling:g}"
+        raise ConflictError(what, todo="ask what is missing in a new job with a higher limits.max_cost_usd")
     query = select(executions.c.id, executions.c.ordinal, executions.c.status, executions.c.shard).where(
         executions.c.job_id == job_id, executions.c.status.in_([status.value for status in UNSUCCESSFUL])
     )
@@ -61,16 +73,7 @@ def reopen(connection: Connection, job_id: str, chosen: Filter, now: float, ids:
         return Reopened(0, job.generation)
     change = Counter({ExecutionStatus.RETRYING: len(rows)})
     change.subtract(Counter(ExecutionStatus(row.status) for row in rows))
-    cleared = {
-        "finished_at": None,
-        "persisted_at": None,
-        "deadline_at": None,
-        "duration_ms": None,
-        "counted": 0,
-    }
-    for row in rows:
-        reset = update(executions).where(executions.c.id == row.id)
-        connection.execute(reset.values(status=ExecutionStatus.RETRYING.value, **cleared))
+    _REOPEN.execute(connection, [(row.id, ExecutionStatus.RETRYING.value, None, None, None, None, 0) for row in rows])
     for shard, count in Counter(row.shard for row in rows).items():
         this_shard = and_(shards.c.job_id == job_id, shards.c.number == shard)
         connection.execute(update(shards).where(this_shard).values(done=shards.c.done - count))
@@ -78,7 +81,7 @@ def reopen(connection: Connection, job_id: str, chosen: Filter, now: float, ids:
     more: dict[str, Any] = {"stop_kind": None, "stop_requested_at": None}
     if job.status in JOB_OVER:
         more |= {"status": JobStatus.RUNNING.value, "generation": generation, "verdict": None}
-        more |= {"finalizing_at": None, "completed_at": None, "last_finished_at": None}
+        more |= {"finalizing_at": None, "completed_at": None, "last_finished_at": None, "started_at": now}
     by = Advance(Counter({str(k): n for k, n in change.items()}), n_done=-len(rows), more=more)
     after = ledger.advance(connection, job_id, by, now)
     moves = [[row.ordinal, ExecutionStatus.RETRYING.value] for row in rows]

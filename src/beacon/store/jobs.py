@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, and_, insert, or_, select, update
 
+from beacon.domain.fleet import Fleet
 from beacon.domain.plan import PlannedShard, execution_id
 from beacon.domain.spec import JobSpec
 from beacon.domain.states import JOB_OVER, ExecutionStatus, JobStatus, Verdict
@@ -202,6 +203,14 @@ def spec_of(connection: Connection, job_id: str) -> JobSpec:
     if text is None:
         raise NotFoundError(f"no job {job_id!r}")
     return JobSpec.model_validate(json.loads(text))
+
+
+def fleet_of(connection: Connection, job_id: str) -> Fleet:
+    """The fleet that the job was submitted for. Raises NotFoundError."""
+    text = connection.scalar(select(jobs.c.fleet_json).where(jobs.c.id == job_id))
+    if text is None:
+        raise NotFoundError(f"no job {job_id!r}")
+    return Fleet.model_validate(json.loads(text))
 
 
 def list_page(

@@ -87,6 +87,14 @@ def release_shard(connection: Connection, shard: Shard, owner: str) -> None:
     connection.execute(update(shards).where(mine).values(owner=None, lease_until=None))
 
 
+def release_job(connection: Connection, job_id: str, owner: str) -> None:
+    """Gives back every shard of the job, and its finalizing, that `owner` holds."""
+    mine = and_(shards.c.job_id == job_id, shards.c.owner == owner)
+    connection.execute(update(shards).where(mine).values(owner=None, lease_until=None))
+    finalizing = and_(jobs.c.id == job_id, jobs.c.finalizer == owner)
+    connection.execute(update(jobs).where(finalizing).values(finalizer=None, finalizer_until=None))
+
+
 def release_all(connection: Connection, owner: str) -> None:
     connection.execute(update(shards).where(shards.c.owner == owner).values(owner=None, lease_until=None))
     connection.execute(update(jobs).where(jobs.c.finalizer == owner).values(finalizer=None, finalizer_until=None))

@@ -17,6 +17,12 @@ REVISIONS = ("0001",)
 """All revisions, oldest first; the last is what this Beacon needs."""
 
 
+def is_up_to_date(engine: Engine) -> bool:
+    """Looked at without the write lock, so that a reader does not wait for whoever writes."""
+    with engine.begin() as connection:
+        return revision(connection) == REVISIONS[-1]
+
+
 def bring_up_to_date(engine: Engine) -> None:
     """Raises DatabaseTooNewError where a newer Beacon wrote the database; it is left as it is."""
     with engine.begin() as connection:

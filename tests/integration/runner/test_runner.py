@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import time
+from collections import Counter
 
+import pytest
 from aiohttp import web
 
 from beacon.domain.failure import FailureKind
 from beacon.domain.states import JobStatus, Verdict
+from beacon.errors import ConflictError, DatabaseError, InputError
+from beacon.runner import runner as runner_module
 from beacon.store import events, executions, interventions, reports
 from beacon.store.executions import Filter
 from tests.integration.runner.scripted import Scripted, answer, fleet_of, serving
@@ -209,3 +215,99 @@ async def test_a_deadline_covers_all_attempts_and_is_a_time_out(bench):
     row = (await rows_of(bench, job.id))[0]
     assert (row["status"], row["kind"]) == ("timed_out", "deadline_expired")
     assert "us-a" in row["error"]
+
+
+async def test_cancel_in_full_swing_leaves_each_execution_with_one_end(bench):
+    """Answers are being recorded while the stop comes: none of them may get a second end."""
+    rng = random.Random(5)
+
+    async def act(_number, _body, _request) -> web.StreamResponse:
+        await asyncio.sleep(rng.uniform(0, 0.03))
+        return answer()
+
+    us, eu = Scripted(act), Scripted(act)
+    async with serving(us, eu):
+        fleet = fleet_of({"us": us, "eu": eu}, concurrency=32)
+        for _ in range(4):
+            job_id = await bench.submit(fleet, questions=20, repeats=15)
+            async with bench.runner(fleet) as runner:
+                driving = asyncio.create_task(runner.drive(job_id))
+                while (await bench.job(job_id)).done < 60:
+                    await asyncio.sleep(0.01)
+                await bench.database.write(interventions.request_stop, job_id, FailureKind.CANCELLED.value, 1.0)
+                await asyncio.wait_for(driving, 60)
+            job = await bench.job(job_id)
+            rows = await rows_of(bench, job_id)
+            assert job.status is JobStatus.CANCELLED
+            assert {row["id"] for row in rows if row["answer"] is not None} == {
+                row["id"] for row in rows if row["status"] == "completed"
+            }
+            found = Counter(row["status"] for row in rows)
+            assert found == {status: job.counts[status] for status in ("completed", "cancelled")}
+
+
+async def test_a_runner_goes_on_after_the_database_was_locked_for_a_while(bench, monkeypatch):
+    monkeypatch.setattr(runner_module, "PATIENCE_S", 0.1)
+    us = answering_after(0.05)
+    async with serving(us):
+        fleet = fleet_of({"us": us})
+        job_id = await bench.submit(fleet, questions=10, repeats=2)
+        async with bench.runner(fleet) as runner:
+            serving_jobs = asyncio.create_task(runner.serve())
+            while len(us.bodies) < 5:
+                await asyncio.sleep(0.01)
+            broken = asyncio.create_task(break_writes(bench.database, monkeypatch, seconds=0.5))
+            await broken
+            async with asyncio.timeout(60):
+                while not (await bench.job(job_id)).over:
+                    await asyncio.sleep(0.05)
+            runner.stop()
+            await serving_jobs
+    job = await bench.job(job_id)
+    assert (job.status, job.counts["completed"]) == (JobStatus.COMPLETED, 20)
+    assert max(us.keys.values()) == 1
+
+
+async def break_writes(database, monkeypatch, *, seconds: float) -> None:
+    """Every write fails for a while, as it does where another process holds the lock."""
+    real = database.write
+
+    async def refused(*_args, **_kwargs):
+        raise DatabaseError("the database is locked by another process", where=database.url)
+
+    monkeypatch.setattr(database, "write", refused)
+    await asyncio.sleep(seconds)
+    monkeypatch.setattr(database, "write", real)
+
+
+async def test_a_job_for_real_providers_is_never_answered_by_simulated_ones(bench):
+    us = Scripted(answering)
+    async with serving(us):
+        job_id = await bench.submit(fleet_of({"us": us}))
+        async with bench.runner(fleet_of({"us": us}, simulated=True)) as runner:
+            with pytest.raises(InputError, match="submitted for real providers"):
+                await runner.drive(job_id)
+    assert us.bodies == []
+    assert (await bench.job(job_id)).status is JobStatus.QUEUED
+
+
+async def test_a_retry_after_the_job_deadline_has_the_deadline_anew(bench):
+    us = answering_after(0.4)
+    async with serving(us):
+        fleet = fleet_of({"us": us}, concurrency=1)
+        job = await bench.run(fleet, questions=6, repeats=1, limits={"job_deadline": "1s"})
+        before = job.counts["completed"]
+        await bench.database.write(interventions.reopen, job.id, Filter(), time.time())
+        async with bench.runner(fleet) as runner:
+            await runner.drive(job.id)
+    assert (await bench.job(job.id)).counts["completed"] > before
+
+
+async def test_a_retry_over_the_cost_ceiling_is_refused_with_what_to_do(bench):
+    us = answering_after(0.02)
+    async with serving(us):
+        cost = {"input_per_mtok": 0.0, "output_per_mtok": 500_000.0}
+        fleet = fleet_of({"us": us}, concurrency=1, cost=cost)
+        job = await bench.run(fleet, questions=10, repeats=1, limits={"max_cost_usd": 3})
+    with pytest.raises(ConflictError, match="reached its ceiling"):
+        await bench.database.write(interventions.reopen, job.id, Filter(), 1.0)
