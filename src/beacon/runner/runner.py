@@ -117,12 +117,14 @@ class Runner:
         spec = await self.database.read(jobs.spec_of, job_id)
         submitted = await self.database.read(jobs.fleet_of, job_id)
         check_same_kind(spec, submitted, self.router.fleet, f"job {job_id}")
+        # What an earlier try could not give back, because the database was away, is nobody's now.
+        await self.database.write(leases.release_job, job_id, self.owner)
         try:
             await admit(self.database, job_id, self.clock)
             await self.database.write(jobs.begin, job_id, self.clock.wall())
             await self._bring_on(job_id, spec)
         finally:
-            # What this runner does not go on with must be free for the next try, its own included.
+            # What this runner does not go on with is free for others at once.
             with suppress(DatabaseError):
                 await self.database.write(leases.release_job, job_id, self.owner)
 
