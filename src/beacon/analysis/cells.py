@@ -36,7 +36,7 @@ class Marks:
     def __init__(self, recorded: Recorded, measure: RateMeasure) -> None:
         self.by_repeat = {o.repeat: int(measure.holds(o)) for o in recorded.answered}
         self.n = len(recorded.answered)
-        self.k = sum(self.by_repeat.values())
+        self.k = sum(measure.holds(o) for o in recorded.answered)
 
     @property
     def rate(self) -> float:

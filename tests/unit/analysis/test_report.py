@@ -6,6 +6,8 @@ from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from beacon.analysis.answer import TextLabel
 from beacon.analysis.answer_card import MeasuredErrors
@@ -14,7 +16,7 @@ from beacon.analysis.observation import Cell, Observation
 from beacon.analysis.report import Report, analyse
 from beacon.analysis.settings import AnalysisSettings, LabelQuality
 from beacon.errors import InputError
-from tests.unit.analysis.invented import cells, job
+from tests.unit.analysis.invented import cells, job, observation
 
 QUICK = AnalysisSettings(draws=499, levels={"region": ("us", "eu", "apac")})
 
@@ -65,10 +67,10 @@ def test_same_report_whatever_the_order_of_rows(scripted: list[Observation]) -> 
 def test_names_of_regions_change_nothing_but_the_names(scripted: list[Observation]) -> None:
     """The new names sort the other way round, so that every pair is turned."""
     names = {"us": "z", "eu": "y", "apac": "x"}
-    settings = AnalysisSettings(draws=499)
+    unordered = AnalysisSettings(draws=499)
     renamed = [replace(o, region=names[o.region], provider=None) for o in scripted]
-    before = analyse([replace(o, provider=None) for o in scripted], settings)
-    after = analyse(renamed, settings)
+    before = analyse([replace(o, provider=None) for o in scripted], unordered)
+    after = analyse(renamed, unordered)
 
     def told(report: Report, spelling: dict[str, str]) -> set[Any]:
         found = set()
@@ -336,3 +338,39 @@ def test_nothing_recorded_gives_an_empty_report() -> None:
     assert report.findings == ()
     assert report.summary == "No comparison of regions could be tested."
     json.dumps(report.to_document(), allow_nan=False)
+
+
+@st.composite
+def anything(draw: st.DrawFn) -> list[Observation]:
+    """Jobs in any state: answers without a class, classes without text, nothing known of hosts or times."""
+    asked = cells(
+        models=draw(st.sampled_from([("m",), ("m", "n")])),
+        regions=draw(st.sampled_from([("us",), ("us", "apac"), ("us", "eu", "apac")])),
+        questions=draw(st.integers(1, 7)),
+        personas=draw(st.sampled_from([("none",), ("none", "regional")])),
+        languages=draw(st.sampled_from([("en",), ("en", "zh")])),
+    )
+    random = draw(st.randoms(use_true_random=False))
+    return [
+        observation(
+            cell,
+            repeat,
+            random.choice(["substantive", "evasive", "refusal", "empty", "failure", None]),
+            status=random.choice(["completed", "completed", "failed", "pending"]),
+            kind=random.choice([None, "provider_error"]),
+            answer=random.choice([None, "", " ", "words and words", "其他的话"]),
+            upstream=random.choice([None, "a", "b"]),
+            model_echoed=random.choice([None, "m"]),
+            started_at=random.choice([None, 0.0, 1e6, 1e9]),
+        )
+        for cell in asked
+        for repeat in range(draw(st.integers(1, 3)))
+    ]
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(anything())
+def test_any_job_has_a_report_that_is_plain_json(rows: list[Observation]) -> None:
+    document = analyse(rows, AnalysisSettings(draws=99)).to_document()
+    assert json.loads(json.dumps(document, allow_nan=False)) == document
+    assert document["data_quality"]["executions"] == len(rows)
