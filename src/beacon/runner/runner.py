@@ -145,11 +145,13 @@ class Runner:
         """Does `work`, which can be repeated, or gives it up when this runner is stopped."""
         working = asyncio.create_task(work)
         stopped = asyncio.create_task(self._stopped.wait())
-        await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        if not working.done():
-            working.cancel()
-            await asyncio.wait({working})
+        try:
+            await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopped.cancel()
+            if not working.done():
+                working.cancel()
+                await asyncio.wait({working})
         if not working.cancelled():
             working.result()
 

@@ -228,14 +228,14 @@ async def test_cancel_in_full_swing_leaves_each_execution_with_one_end(bench):
     us, eu = Scripted(act), Scripted(act)
     async with serving(us, eu):
         fleet = fleet_of({"us": us, "eu": eu}, concurrency=32)
-        for _ in range(4):
-            job_id = await bench.submit(fleet, questions=20, repeats=15)
+        for _ in range(2):
+            job_id = await bench.submit(fleet, questions=20, repeats=6)
             async with bench.runner(fleet) as runner:
                 driving = asyncio.create_task(runner.drive(job_id))
-                while (await bench.job(job_id)).done < 60:
+                while (await bench.job(job_id)).done < 40:
                     await asyncio.sleep(0.01)
                 await bench.database.write(interventions.request_stop, job_id, FailureKind.CANCELLED.value, 1.0)
-                await asyncio.wait_for(driving, 60)
+                await driving
             job = await bench.job(job_id)
             rows = await rows_of(bench, job_id)
             assert job.status is JobStatus.CANCELLED
