@@ -50,5 +50,5 @@ def shipped_card() -> Mapping[str, Any]:
 
 def measured_errors(language: str) -> MeasuredErrors | None:
     """The errors in a language (primary subtag), or None where none were measured: then they are not known."""
-    measured = shipped_card()["measured"]["languages"].get(language)
+    measured = shipped_card().get("measured", {}).get("languages", {}).get(language)
     return MeasuredErrors(language=language, **measured) if measured is not None else None
