@@ -123,5 +123,5 @@ def circumstances(comparison: Comparison, cells: Cells, settings: AnalysisSettin
         arms,
         tuple(mixes(comparison, arms, settings.seed)),
         starts(comparison, cells),
-        missing(comparison, cells, settings.alpha, settings.seed),
+        missing(comparison, cells, settings.seed),
     )

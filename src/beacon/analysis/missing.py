@@ -9,7 +9,8 @@ from beacon.analysis import pair
 from beacon.analysis.cells import Cells, Tally
 from beacon.analysis.comparison import Comparison
 from beacon.analysis.observation import Cell
-from beacon.analysis.pair import Counts
+from beacon.analysis.pair import Cluster, Counts
+from beacon.analysis.settings import MINIMUM_CLUSTERS
 
 UNEVEN = 0.05
 DRAWS = 999
@@ -33,14 +34,21 @@ class Missing:
         return self.p is not None and self.p <= UNEVEN
 
 
-def missing(comparison: Comparison, cells: Cells, alpha: float, seed: int) -> Missing:
-    clusters = [
+def missing(comparison: Comparison, cells: Cells, seed: int) -> Missing:
+    clusters: list[Cluster] = [
         tuple(Counts(*_missing(cells, a), *_missing(cells, b)) for a, b in pairs) for _, pairs in comparison.clusters
     ]
     planned = pair.arm_sizes(clusters)
     count = pair.in_class(clusters)
-    test = pair.compare(clusters, alpha=alpha, draws=DRAWS, seed=seed) if sum(count) else None
-    return Missing(count, planned, None if test is None else test.p)
+    return Missing(count, planned, _p(clusters, seed) if sum(count) else None)
+
+
+def _p(clusters: list[Cluster], seed: int) -> float | None:
+    """That of section 4 of the method; by its t test alone where that is enough to call them even."""
+    if len(clusters) < MINIMUM_CLUSTERS:
+        return None
+    p_t = pair.t_p(clusters)
+    return p_t if p_t > UNEVEN else max(p_t, pair.permutation_p(clusters, DRAWS, seed))
 
 
 def _missing(cells: Cells, cell: Cell) -> tuple[int, int]:

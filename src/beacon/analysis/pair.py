@@ -123,6 +123,12 @@ def interval(clusters: list[Cluster], alpha: float) -> tuple[float, float]:
     return _around(estimate.effect, half)
 
 
+def t_p(clusters: list[Cluster]) -> float:
+    """The p of the t test alone, which the p of `compare` is never below."""
+    estimate = _estimate(clusters, [_difference(cluster) for cluster in clusters])
+    return student.two_sided_p(abs(estimate.effect) / math.sqrt(estimate.variance), len(clusters) - 1)
+
+
 def permutation_p(clusters: list[Cluster], draws: int, seed: int) -> float:
     """Studentised permutation of the arms' labels within each stratum (Chung and Romano 2013).
 

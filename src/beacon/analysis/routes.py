@@ -1,7 +1,7 @@
 """Who really served the arms of a comparison, whether that differs, and what is left of a difference within.
 
-Regions are compared by upstream host and by the model that the host says it served; a provider serves one
-region only, so that its name says nothing. All other comparisons also compare providers.
+Compared are the upstream hosts and the models that they say they served. Where hosts are not known, providers
+stand for them, but not between regions: a provider serves one region only, so that its name says nothing.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ class Mix:
 
 def mixes(comparison: Comparison, arms: Arms, seed: int) -> list[Mix]:
     """Of upstream hosts and, where they can tell something, of model echoes and providers."""
-    attributes: dict[str, Callable[[Observation], str | None]] = {"upstream": lambda o: o.upstream}
+    found = [_mix("upstream", lambda o: o.upstream, comparison, arms, seed)]
     if comparison.factor != "model":
-        attributes["model_echoed"] = lambda o: o.model_echoed
-    if comparison.factor != "region":
-        attributes["provider"] = lambda o: o.provider
-    return [_mix(name, of, comparison, arms, seed) for name, of in attributes.items()]
+        found.append(_mix("model_echoed", lambda o: o.model_echoed, comparison, arms, seed))
+    if comparison.factor != "region" and found[0].unknown:
+        found.append(_mix("provider", lambda o: o.provider, comparison, arms, seed))
+    return found
 
 
 def _mix(name: str, of: Callable[[Observation], str | None], comparison: Comparison, arms: Arms, seed: int) -> Mix:
