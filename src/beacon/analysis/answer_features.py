@@ -58,6 +58,9 @@ def count_grams(grams: list[NDArray[np.uint32]]) -> Counts:
     """What `gram_buckets` found, counted, each count damped."""
     ordered = np.concatenate(grams)
     ordered.sort()
-    starts = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
-    bounds = np.concatenate(([0], starts, [ordered.size]))
-    return Counts(ordered.take(bounds[:-1]), _DAMPED.take(bounds[1:] - bounds[:-1]))
+    first = np.ones(ordered.size, dtype=np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    starts = first.nonzero()[0]
+    counts = np.append(starts[1:], ordered.size)
+    counts -= starts
+    return Counts(ordered.take(starts), _DAMPED.take(counts))

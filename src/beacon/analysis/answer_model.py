@@ -10,7 +10,7 @@ import hashlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 
 import numpy as np
@@ -30,7 +30,7 @@ PASSAGE = 80
 _IDF = len(TEXT_LABELS)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class AnswerModel:
     """`table` is (BUCKETS, 4): a column of weights per label of TEXT_LABELS, then the inverse document frequency.
 
@@ -40,6 +40,12 @@ class AnswerModel:
     table: NDArray[np.float32]
     intercept: NDArray[np.float64]
     temperatures: Mapping[str, float]
+
+    @cached_property
+    def contrasts(self) -> dict[TextLabel, NDArray[np.float32]]:
+        """For each label, what an n-gram of each bucket adds to it beyond the mean of the labels."""
+        beyond = (self.table[:, :_IDF] - self.table[:, :_IDF].mean(axis=1, keepdims=True)) * self.table[:, _IDF:]
+        return {label: beyond[:, column].copy() for column, label in enumerate(TEXT_LABELS)}
 
     def is_trained_in(self, language: str | None) -> bool:
         return language in self.temperatures and language != OTHER_LANGUAGES
@@ -64,12 +70,10 @@ class AnswerModel:
         """The passage of a normalised text, at word boundaries, that speaks most for `label`."""
         if len(text) <= PASSAGE:
             return text.strip()
-        contrast = np.array([float(other == label) for other in TEXT_LABELS] + [0.0], dtype=np.float32)
-        contrast[:_IDF] -= 1 / _IDF
+        contrast = self.contrasts[label]
         weight = np.zeros(len(text))
         for buckets in grams:
-            rows = self.table.take(buckets, axis=0)
-            weight[: buckets.size] += np.einsum("ij,j->i", rows, contrast) * rows[:, _IDF]
+            weight[: buckets.size] += contrast.take(buckets)
         sums = np.concatenate(([0.0], np.cumsum(weight)))
         begin = int(np.argmax(sums[PASSAGE:] - sums[:-PASSAGE]))
         return whole_words(text, begin, begin + PASSAGE)
