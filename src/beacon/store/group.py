@@ -17,13 +17,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from beacon.domain.answer import Answer
 from beacon.domain.states import TERMINAL, ExecutionStatus, JobStatus, may_move
 from beacon.errors import NotFoundError
 from beacon.store import ledger
-from beacon.store.bulk import Insert, Row, Update
+from beacon.store.bulk import Insert, Lookup, Row, Update
 from beacon.store.ledger import Advance, JobRow
 from beacon.store.tables import attempts, executions, jobs, results, shards
 
@@ -82,7 +82,10 @@ class Recorded:
     moved: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
+_STATUS = {status.value: status for status in ExecutionStatus}
+
+
+@dataclass(slots=True)
 class _Before:
     ordinal: int
     status: ExecutionStatus
@@ -146,11 +149,12 @@ def _one_each(finishes: Sequence[Finish]) -> list[Finish]:
     return list(chosen.values())
 
 
-def _states(connection: Connection, ids: list[str]) -> dict[str, _Before]:
-    names = ("id", "ordinal", "status", "shard", "attempts")
-    columns = [executions.c[name] for name in names]
-    rows = connection.execute(select(*columns).where(executions.c.id.in_(ids)))
-    return {row.id: _Before(row.ordinal, ExecutionStatus(row.status), row.shard, row.attempts) for row in rows}
+_STATES = Lookup(executions, "id", ("id", "ordinal", "status", "shard", "attempts"))
+
+
+def _states(connection: Connection, ids: Sequence[str]) -> dict[str, _Before]:
+    rows = _STATES.execute(connection, ids)
+    return {key: _Before(ordinal, _STATUS[status], shard, tried) for key, ordinal, status, shard, tried in rows}
 
 
 def _epochs(connection: Connection, job_id: str, numbers: set[int]) -> dict[int, int]:
@@ -233,6 +237,13 @@ def _result_row(finish: Finish, answer: Answer) -> Row:
     return (finish.execution_id, finish.attempt_id, answer.text, *described)
 
 
+_SHARD_DONE = (
+    update(shards)
+    .where(shards.c.job_id == bindparam("of_job"), shards.c.number == bindparam("of_shard"))
+    .values(done=shards.c.done + bindparam("more"))
+)
+
+
 def _close(
     connection: Connection,
     job_id: str,
@@ -251,8 +262,7 @@ def _close(
         if after in TERMINAL:
             done_by_shard[known.shard] += 1
     for shard, count in done_by_shard.items():
-        this_shard = and_(shards.c.job_id == job_id, shards.c.number == shard)
-        connection.execute(update(shards).where(this_shard).values(done=shards.c.done + count))
+        connection.execute(_SHARD_DONE, {"of_job": job_id, "of_shard": shard, "more": count})
     answers = [finish.answer for finish in ended if finish.answer is not None]
     last = max((finish.finished_at for finish in ended if finish.status in TERMINAL), default=None)
     advance = Advance(

@@ -11,7 +11,21 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, false, func, insert, update
+from sqlalchemy import (
+    Boolean,
+    Connection,
+    Double,
+    Integer,
+    RowMapping,
+    Update,
+    and_,
+    bindparam,
+    case,
+    func,
+    insert,
+    or_,
+    update,
+)
 
 from beacon.domain.states import ExecutionStatus, JobStatus
 from beacon.errors import NotFoundError
@@ -46,44 +60,63 @@ class Advance:
     more: dict[str, Any] = field(default_factory=dict)
 
 
-def advance(connection: Connection, job_id: str, by: Advance, now: float) -> JobRow:
-    """The update of the job row that every group ends with. The barrier is its CASE (DESIGN section 4)."""
-    last = jobs.c.done + by.n_done == jobs.c.total if by.n_done > 0 else false()
-    closes = and_(jobs.c.status == JobStatus.RUNNING.value, last)
+def _advancing() -> Update:
+    """The update of the job row that every group ends with, built once. The barrier is its CASE (DESIGN section 4)."""
+    n_done = bindparam("n_done", type_=Integer)
+    moment = bindparam("moment", type_=Double)
+    last = bindparam("last_finished", type_=Double)
+    closes = and_(jobs.c.status == JobStatus.RUNNING.value, n_done > 0, jobs.c.done + n_done == jobs.c.total)
+    later = and_(last.is_not(None), func.coalesce(jobs.c.last_finished_at, 0.0) < last)
     values: dict[str, Any] = {
-        "done": jobs.c.done + by.n_done,
+        "done": jobs.c.done + n_done,
         "status": case((closes, JobStatus.FINALIZING.value), else_=jobs.c.status),
-        "finalizing_at": case((closes, now), else_=jobs.c.finalizing_at),
-        "cost_usd": jobs.c.cost_usd + by.cost_usd,
-        "cost_unknown": jobs.c.cost_unknown + by.cost_unknown,
+        "finalizing_at": case((closes, moment), else_=jobs.c.finalizing_at),
+        "last_finished_at": case((later, last), else_=jobs.c.last_finished_at),
+        "cost_usd": jobs.c.cost_usd + bindparam("cost", type_=Double),
+        "cost_unknown": jobs.c.cost_unknown + bindparam("unknown", type_=Integer),
+        "simulated": or_(jobs.c.simulated, bindparam("is_simulated", type_=Boolean)),
+        "replayed": or_(jobs.c.replayed, bindparam("is_replayed", type_=Boolean)),
     }
     for status in COUNTED:
-        if by.change[status]:
-            values[status.value] = jobs.c[status.value] + by.change[status]
-    if by.last_finished_at is not None:
-        values["last_finished_at"] = _later(jobs.c.last_finished_at, by.last_finished_at)
-    if by.simulated:
-        values["simulated"] = True
-    if by.replayed:
-        values["replayed"] = True
-    return change_job(connection, job_id, **(values | by.more))
+        values[status.value] = jobs.c[status.value] + bindparam(f"more_{status.value}", type_=Integer)
+    return update(jobs).where(jobs.c.id == bindparam("of_job")).values(seq=jobs.c.seq + 1, **values)
 
 
-def _later(column: ColumnElement[float], moment: float) -> ColumnElement[float]:
-    return case((func.coalesce(column, 0.0) < moment, moment), else_=column)
+_RETURNED = (
+    jobs.c.seq,
+    jobs.c.status,
+    jobs.c.total,
+    jobs.c.cost_usd,
+    *(jobs.c[status.value] for status in COUNTED),
+)
+_ADVANCING = _advancing()
+_ADVANCE = _ADVANCING.returning(*_RETURNED)
+
+
+def advance(connection: Connection, job_id: str, by: Advance, now: float) -> JobRow:
+    """Moves the job by what a group did to its executions; returns the row as the group leaves it."""
+    statement = _ADVANCING.values(**by.more).returning(*_RETURNED) if by.more else _ADVANCE
+    values = {
+        "of_job": job_id,
+        "n_done": by.n_done,
+        "moment": now,
+        "last_finished": by.last_finished_at,
+        "cost": by.cost_usd,
+        "unknown": by.cost_unknown,
+        "is_simulated": by.simulated,
+        "is_replayed": by.replayed,
+        **{f"more_{status.value}": by.change[status] for status in COUNTED},
+    }
+    return _row(connection.execute(statement, values).mappings().first(), job_id)
 
 
 def change_job(connection: Connection, job_id: str, **values: Any) -> JobRow:
     """Updates the job row and raises its `seq`; the caller appends the event of that number."""
-    returned = (
-        jobs.c.seq,
-        jobs.c.status,
-        jobs.c.total,
-        jobs.c.cost_usd,
-        *(jobs.c[status.value] for status in COUNTED),
-    )
-    statement = update(jobs).where(jobs.c.id == job_id).values(seq=jobs.c.seq + 1, **values).returning(*returned)
-    row = connection.execute(statement).mappings().first()
+    statement = update(jobs).where(jobs.c.id == job_id).values(seq=jobs.c.seq + 1, **values).returning(*_RETURNED)
+    return _row(connection.execute(statement).mappings().first(), job_id)
+
+
+def _row(row: RowMapping | None, job_id: str) -> JobRow:
     if row is None:
         raise NotFoundError(f"no job {job_id!r}")
     counts = {status.value: int(row[status.value]) for status in COUNTED}
