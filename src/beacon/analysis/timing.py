@@ -62,7 +62,7 @@ def starts(comparison: Comparison, cells: Cells) -> Starts | None:
     span = max(max(first), max(second)) - min(min(first), min(second))
     lag = median(lags)
     late = [b if lag > 0 else a for a, b in comparison.pairs]
-    waited, where = max(((o.cold_start_s, o.provider or "") for cell in late for o in cells[cell].executions))
+    waited, where = max((o.cold_start_s, o.provider or "") for cell in late for o in cells[cell].executions)
     return Starts(lag, span, _later(first, second), waited, where or None)
 
 
