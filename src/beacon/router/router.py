@@ -22,6 +22,7 @@ from beacon.router.limits import Slots, wait_for_slot
 from beacon.router.selection import choose
 from beacon.router.transports.agent import AgentTransport
 from beacon.router.transports.base import Call, KeepsResults, Transport
+from beacon.router.transports.control import Looked, Looks
 from beacon.router.transports.openai import OpenAITransport
 from beacon.router.transports.replay import Recordings, ReplayTransport
 
@@ -133,6 +134,11 @@ class Router:
         lane = next(lane for lane in lanes if lane.slots is slots)
         waited_ms = 1000 * (self._clock.monotonic() - since)
         return Placement(lane, model, waited_ms, Stage.COLD_START if starting else Stage.ROUTE)
+
+    async def look(self, provider_name: str, within_s: float) -> Looked | None:
+        """What the provider says of itself to a control call, which may wake it; None where it takes none."""
+        transport = self._by_name[provider_name].transport
+        return await transport.look(within_s) if isinstance(transport, Looks) else None
 
     def keeps_results(self, provider_name: str | None) -> bool:
         """Whether the provider's answers can be fetched by their keys; False for one that is not in the fleet."""
