@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from beacon.cli.settings import database_file
 from beacon.domain.check import Check, error, of_error, ok, warning
@@ -23,16 +24,18 @@ async def _database(url: str) -> Check:
     file = database_file(url)
     if file is not None and not file.exists():
         return _to_be_made("database", file)
+    # An address may hold a password.
+    place = str(file) if file is not None else f"the database at {urlsplit(url).hostname}"
     try:
         found = await revision_of(url)
     except BeaconError as fault:
         return of_error("database", fault)
     if found == REVISIONS[-1]:
-        return ok("database", f"{url}, at revision {found}")
+        return ok("database", f"{place}, at revision {found}")
     if found is None or found in REVISIONS:
-        what = f"{url} is at revision {found or 'none'}, this Beacon needs {REVISIONS[-1]}"
+        what = f"{place} is at revision {found or 'none'}, this Beacon needs {REVISIONS[-1]}"
         return warning("database", what, "the next command that uses it brings it up to date; keep a copy")
-    what = f"{url} was written by a newer Beacon (revision {found})"
+    what = f"{place} was written by a newer Beacon (revision {found})"
     return error("database", what, "use the newer Beacon, or name another database in BEACON_DATABASE_URL")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from beacon.domain.answer import Outcome
 from beacon.domain.clock import Clock
@@ -11,6 +11,7 @@ from beacon.domain.fleet import Provider
 from beacon.router.failures import seconds
 from beacon.router.health import Health, ProviderState
 from beacon.router.limits import Slots
+from beacon.router.redaction import without_key
 from beacon.router.transports.base import Call, Transport
 
 
@@ -42,12 +43,13 @@ class Lane:
     slots: Slots
     health: Health
     clock: Clock
+    key: str | None = field(default=None, repr=False)
 
     async def infer(self, call: Call) -> Outcome:
         """One call over this lane, from which its health and its limits learn."""
         self.health.begin(self.clock.monotonic())
         try:
-            outcome = await self.transport.infer(call)
+            outcome = without_key(await self.transport.infer(call), self.key)
         finally:
             self.health.end(self.clock.monotonic())
         self.health.learn(outcome, self.clock.monotonic())

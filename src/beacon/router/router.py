@@ -19,6 +19,7 @@ from beacon.router.credentials import read_key
 from beacon.router.health import Health, ProviderState
 from beacon.router.lane import Lane, ProviderSnapshot
 from beacon.router.limits import Slots, wait_for_slot
+from beacon.router.redaction import without_key
 from beacon.router.selection import choose
 from beacon.router.transports.agent import AgentTransport
 from beacon.router.transports.base import Call, KeepsResults, Transport
@@ -52,22 +53,23 @@ class Router:
         faults: list[InputError] = []
         for provider in fleet.providers:
             try:
-                transport = self._build_transport(provider, base, environ)
+                key = read_key(provider, base, environ)
+                transport = self._build_transport(provider, key)
             except InputError as fault:
                 faults.append(fault)
                 continue
             slots = Slots(provider.concurrency, self._clock)
-            lanes.append(Lane(provider, transport, slots, Health(provider.cold_start), self._clock))
+            lanes.append(Lane(provider, transport, slots, Health(provider.cold_start), self._clock, key))
         if faults:
             raise DocumentError("the fleet", faults)
         return lanes
 
-    def _build_transport(self, provider: Provider, base: Path, environ: Mapping[str, str]) -> Transport:
+    def _build_transport(self, provider: Provider, key: str | None) -> Transport:
         match provider.transport:
             case "openai":
-                return OpenAITransport(provider, read_key(provider, base, environ), self._clock)
+                return OpenAITransport(provider, key, self._clock)
             case "agent":
-                return AgentTransport(provider, read_key(provider, base, environ), self._clock)
+                return AgentTransport(provider, key, self._clock)
             case "replay":
                 return ReplayTransport(provider, self._recordings, self._clock)
             case other:
@@ -152,9 +154,10 @@ class Router:
         """
         keeper = self._keeper(provider_name)
         names = {lane.provider.name for lane in self._cells.get((inference.model, inference.region), ())}
-        if keeper is None or provider_name not in names:
+        if keeper is None or provider_name is None or provider_name not in names:
             return None
-        return await keeper.fetch(Call(inference, deadline, may_be_cold=False))
+        found = await keeper.fetch(Call(inference, deadline, may_be_cold=False))
+        return None if found is None else without_key(found, self._by_name[provider_name].key)
 
     async def cancel(self, provider_name: str | None, key: str, deadline: Deadline) -> None:
         """Withdraws an inference from a provider that keeps results; elsewhere there is nothing to withdraw."""

@@ -7,7 +7,7 @@ never to find out whether a provider is well (invariant free-health).
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, runtime_checkable
@@ -73,7 +73,7 @@ class Caller:
 
     session: ClientSession
     clock: Clock
-    key: str | None
+    key: str | None = field(repr=False)
     region_header: str | None = None
 
     async def ask(self, url: URL, within_s: float) -> tuple[Looked, Any]:
@@ -99,8 +99,8 @@ class Caller:
             elapsed_s=elapsed_s,
             said=quoted(stated_message(body), self.key) if response.status >= 400 else "",
             retry_after_s=retry_after_s(response, now),
-            models=_listed(_document(body)) if response.status == 200 else None,
-            region=quoted(stated) or None,
+            models=_listed(_document(body), self.key) if response.status == 200 else None,
+            region=quoted(stated, self.key) or None,
             # The header was written somewhere between the request and now, within a whole second.
             skew_s=None if sent_at is None else sent_at + 0.5 - (now - elapsed_s / 2),
         )
@@ -126,12 +126,12 @@ def _document(body: bytes) -> Any:
         return None
 
 
-def _listed(document: Any) -> frozenset[str] | None:
+def _listed(document: Any, key: str | None) -> frozenset[str] | None:
     rows = document.get("data") if isinstance(document, dict) else None
     if not isinstance(rows, list):
         return None
     names = (row.get("id") for row in rows[:MAX_MODELS] if isinstance(row, dict))
-    return frozenset(name for name in names if isinstance(name, str))
+    return frozenset(quoted(name, key) for name in names if isinstance(name, str))
 
 
 def _date(response: ClientResponse) -> float | None:
