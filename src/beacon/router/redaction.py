@@ -5,35 +5,33 @@ Some servers repeat the request's headers in errors, in headers of their own, ev
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-from typing import TypeVar
+from dataclasses import replace
 
-from beacon.domain.answer import Answer, Outcome
+from beacon.domain.answer import Outcome
 from beacon.domain.failure import Failure
 
 REDACTED = "[key]"
 SHORTEST = 8
 """A shorter key is no secret, and its letters stand in honest answers."""
 
-T = TypeVar("T", Answer, Failure)
-
 
 def without_key(outcome: Outcome, key: str | None) -> Outcome:
-    """The outcome with the key replaced in every text of it; the digest of the bytes received stays."""
+    """The outcome with the key replaced in every text of the provider; the digest of the bytes received stays."""
     if key is None or len(key) < SHORTEST:
         return outcome
-    return _clean(outcome, key) if isinstance(outcome, Answer) else _clean(outcome, key)
-
-
-def _clean(outcome: T, key: str) -> T:
-    found = {field.name: getattr(outcome, field.name) for field in fields(outcome)}
-    changed = {
-        name: value.replace(key, REDACTED)
-        for name, value in found.items()
-        if isinstance(value, str) and key in value and name not in _OURS
-    }
-    return replace(outcome, **changed) if changed else outcome
-
-
-_OURS = frozenset({"provider", "kind", "stage", "region_evidence", "raw_sha256"})
-"""Fields that no provider writes, and values of ours that have no text in them."""
+    if isinstance(outcome, Failure):
+        return replace(outcome, message=outcome.message.replace(key, REDACTED)) if key in outcome.message else outcome
+    stated = (outcome.finish_reason, outcome.model_echoed, outcome.region_stated, outcome.upstream)
+    if not any(key in text for text in (outcome.text, *stated) if text):
+        return outcome
+    finish_reason, model_echoed, region_stated, upstream = (
+        None if text is None else text.replace(key, REDACTED) for text in stated
+    )
+    return replace(
+        outcome,
+        text=outcome.text.replace(key, REDACTED),
+        finish_reason=finish_reason,
+        model_echoed=model_echoed,
+        region_stated=region_stated,
+        upstream=upstream,
+    )
