@@ -81,9 +81,15 @@ class Circumstances:
         chance = self.starts.later if self.starts.lag_s > 0 else 1 - self.starts.later
         return [
             f"{later} was asked {duration(self.starts.lag_s)} later than {earlier} (median; a start in "
-            f"{later} comes after one in {earlier} with a chance of {percent(chance)}): a change over time "
-            "would look the same."
+            f"{later} comes after one in {earlier} with a chance of {percent(chance)}){self._cold_start()}: a change "
+            "over time would look the same."
         ]
+
+    def _cold_start(self) -> str:
+        if self.starts is None or not self.starts.from_cold:
+            return ""
+        at = f" of {self.starts.cold_provider}" if self.starts.cold_provider else ""
+        return f", after a cold start{at} of {duration(self.starts.cold_start_s)}"
 
     def _unknown_hosts(self) -> Iterable[str]:
         """Where it is known in one group only; where it is in none, the report says so once for all."""

@@ -31,7 +31,8 @@ class Observation:
     `status` is an execution status; `kind` the kind of failure, None for a completed execution. `label` is
     None where nobody classified the answer. `score` is the classifier's probability of its label. `answer` is
     None where there is none or the caller keeps texts away (texts are then not compared). `started_at` is in
-    seconds since the epoch; None, like every other None here, is unknown. `run` names the job where results
+    seconds since the epoch; None, like every other None here, is unknown. `cold_start_s` is how long it is known to
+    have waited for a provider that was starting, 0 where nothing is known of one. `run` names the job where results
     of several are compared.
     """
 
@@ -57,6 +58,7 @@ class Observation:
     duration_ms: float | None = None
     simulated: bool = False
     replayed: bool = False
+    cold_start_s: float = 0.0
     run: str = ""
 
     @property

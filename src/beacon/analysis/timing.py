@@ -15,6 +15,9 @@ LARGE_LAG = 0.05
 EVEN = (0.4, 0.6)
 """The chance that the second arm starts after the first, where neither comes clearly later."""
 
+NOTABLE_START = 0.5
+"""A cold start explains a lag from this share of it on."""
+
 SMALL_LAG_S = 30.0
 """A median lag below this is never flagged: nothing about a provider drifts noticeably within it."""
 
@@ -23,11 +26,19 @@ SMALL_LAG_S = 30.0
 class Starts:
     """`lag_s` is the median, over pairs with the same stratum and repeat, of the second arm's start minus the
     first's, in seconds; `span_s` that of the whole comparison; `later` the chance that an answer of the
-    second arm starts after one of the first."""
+    second arm starts after one of the first. `cold_start_s` is the longest that an execution of the later arm
+    is known to have waited for a provider that was starting, `cold_provider` that provider."""
 
     lag_s: float
     span_s: float
     later: float
+    cold_start_s: float = 0.0
+    cold_provider: str | None = None
+
+    @property
+    def from_cold(self) -> bool:
+        """Whether a cold start is known that makes at least half of the lag."""
+        return self.cold_start_s > 0 and self.cold_start_s >= NOTABLE_START * abs(self.lag_s)
 
     @property
     def differ(self) -> bool:
@@ -49,7 +60,10 @@ def starts(comparison: Comparison, cells: Cells) -> Starts | None:
     if not lags:
         return None
     span = max(max(first), max(second)) - min(min(first), min(second))
-    return Starts(median(lags), span, _later(first, second))
+    lag = median(lags)
+    late = [b if lag > 0 else a for a, b in comparison.pairs]
+    waited, where = max((o.cold_start_s, o.provider or "") for cell in late for o in cells[cell].executions)
+    return Starts(lag, span, _later(first, second), waited, where or None)
 
 
 def _later(first: list[float], second: list[float]) -> float:

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -85,8 +85,8 @@ class Settings:
     concurrency: int
     keep_s: float
     models: Mapping[str, str]
-    key: str | None
-    upstream_key: str | None
+    key: str | None = field(repr=False)
+    upstream_key: str | None = field(repr=False)
 
 
 async def _serve(settings: Settings, listener: socket.socket) -> ExitCode:

@@ -23,6 +23,8 @@ def listen(host: str, port: int, *, protected: bool = False, todo: str = TUNNEL)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        # From here on who connects is kept waiting, not refused, until the server is up.
+        listener.listen()
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:

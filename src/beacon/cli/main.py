@@ -46,6 +46,7 @@ COMMANDS = {
     "serve": Command(PROCESSES, "The portal, the API and a runner in one process."),
     "agent": Command(PROCESSES, "A mailbox beside an inference server: no finished answer is lost."),
     "lab": Command(PROCESSES, "Simulated providers in the foreground."),
+    "doctor": Command(PROCESSES, "Whether database, key and providers are fit for a job."),
     "verify": Command(EVIDENCE, "Check a job's bundle offline, without trusting whoever made it."),
     "log": Command(EVIDENCE, "The log of sealed jobs, its checkpoint, its audit."),
     "keys": Command(EVIDENCE, "The key that seals jobs."),

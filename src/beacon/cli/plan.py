@@ -15,11 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from beacon.analysis.power import PowerPlan, power_plan
+from beacon.cli.keep_warm import KeepWarmPlan, RunsOption, WindowOption
 from beacon.cli.progress import span
 from beacon.cli.settings import DatabaseOption, FleetOption, JsonOption, database_file, database_url
 from beacon.cli.terminal import console, dollars, visible
 from beacon.domain.estimate import BYTES_PER_TOKEN, CellEstimate, Estimate, estimate
 from beacon.domain.fleet import Fleet
+from beacon.domain.keep_warm import RUNS_A_MONTH, job_saves_s, keep_warm_costs
 from beacon.domain.plan import SHARD_SIZE
 from beacon.domain.spec import JobSpec, check_against_fleet
 from beacon.lab.fleet import unstarted_fleet
@@ -33,13 +35,21 @@ Paces = Mapping[tuple[str, str], Pace]
 
 
 def plan(
-    spec: Path, /, *, fleet: FleetOption = None, database: DatabaseOption = None, as_json: JsonOption = False
+    spec: Path,
+    /,
+    *,
+    fleet: FleetOption = None,
+    runs_per_month: RunsOption = RUNS_A_MONTH,
+    window_hours: WindowOption = None,
+    database: DatabaseOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Show a job before it is run: its matrix, time, cost and power. Nothing is sent and nothing is stored.
 
     The time is estimated from earlier jobs of the same providers in the database, where there are any; the cost from
     the prices in the fleet. What is not known is shown as unknown. The power is the smallest difference between two
-    regions that the questions and repeats can show.
+    regions that the questions and repeats can show. For providers that can be cold it tells what each keep-warm policy
+    would cost a month, and how much sooner their first answers would come.
 
     Example: `beacon plan examples/quickstart.yaml --fleet lab`
 
@@ -52,11 +62,13 @@ def plan(
     served, paces = asyncio.run(_look(wanted, str(spec), fleet, database))
     planned = estimate(wanted, served, {cell: pace.mean_s for cell, pace in paces.items()})
     assumptions = [*_time_assumptions(wanted, served, planned, paces), *_cost_assumptions(wanted, served, planned)]
+    costs = keep_warm_costs(wanted, served, runs_a_month=runs_per_month, window_hours=window_hours)
+    warmth = KeepWarmPlan(runs_per_month, costs, job_saves_s(served, planned.busy_s))
     power = power_plan(wanted)
     if as_json:
-        print(json.dumps(document(wanted, planned, power, assumptions), ensure_ascii=False))
+        print(json.dumps(document(wanted, planned, power, warmth, assumptions), ensure_ascii=False))
     else:
-        _print_plan(wanted, planned, power, assumptions)
+        _print_plan(wanted, planned, power, warmth, assumptions)
 
 
 async def _look(
@@ -77,7 +89,9 @@ async def _look(
         await database.close()
 
 
-def document(spec: JobSpec, planned: Estimate, power: PowerPlan, assumptions: list[str]) -> dict[str, Any]:
+def document(
+    spec: JobSpec, planned: Estimate, power: PowerPlan, warmth: KeepWarmPlan, assumptions: list[str]
+) -> dict[str, Any]:
     """The plan as one JSON document; what is unknown is null."""
     return {
         "name": spec.name,
@@ -95,6 +109,7 @@ def document(spec: JobSpec, planned: Estimate, power: PowerPlan, assumptions: li
         "cold_start_s": planned.cold_start_s,
         "cost_usd_at_most": planned.cost_usd,
         "cells": [asdict(cell) for cell in planned.cells],
+        "keep_warm": warmth.document(),
         "assumptions": assumptions,
         "detectable": {
             "comparisons": power.comparisons,
@@ -146,23 +161,24 @@ def _cost_assumptions(spec: JobSpec, fleet: Fleet, planned: Estimate) -> list[st
         said.append(f"cost: the fleet gives no prices for some providers in {', '.join(unpriced)}")
     if any(p.simulated for p in fleet.providers if p.region in spec.regions):
         said.append("cost: simulated providers charge nothing")
-    if planned.warm_usd_per_hour:
-        said.append(f"cost: providers that are kept warm cost ${planned.warm_usd_per_hour:.2f} an hour on top")
     ceiling = spec.limits.max_cost_usd
     if ceiling is not None and planned.cost_usd is not None and planned.cost_usd > ceiling:
         said.append(f"cost: limits.max_cost_usd, ${ceiling:g}, may end the job before all is asked")
     return said
 
 
-def _print_plan(spec: JobSpec, planned: Estimate, power: PowerPlan, assumptions: list[str]) -> None:
+def _print_plan(
+    spec: JobSpec, planned: Estimate, power: PowerPlan, warmth: KeepWarmPlan, assumptions: list[str]
+) -> None:
     out = console()
     out.print(Text(f"{visible(spec.name)}: {spec.total:,} executions", style="bold"))
     out.print(f"{_matrix(spec)}; {_count(planned.shards, 'shard')} of at most {SHARD_SIZE}; seed {spec.seed}\n")
     out.print(_table(planned.cells))
     out.print(f"\nTime: {_time(planned)}")
     out.print(f"Cost: {'unknown' if planned.cost_usd is None else f'at most {dollars(planned.cost_usd)}'}")
+    warmth.print(out)
     _print_list(out, "What can be shown", power.sentences())
-    _print_list(out, "Assumed", assumptions)
+    _print_list(out, "Assumed", [*assumptions, *warmth.assumptions()])
 
 
 def _print_list(out: Console, heading: str, lines: list[str]) -> None:

@@ -148,8 +148,17 @@ def waits(providers: list[ProviderSnapshot]) -> list[str]:
             left = max(0.0, provider.blocked_until - time.time())
             lines.append(f"{provider.name} {provider.blocked_why or 'is blocked'}; goes on in {left:.0f} s")
         elif provider.waiting and provider.state in ("cold", "warming"):
-            lines.append(f"{provider.name} is {provider.state}")
+            lines.append(_starting(provider))
     return lines
+
+
+def _starting(provider: ProviderSnapshot) -> str:
+    expected = provider.start_expected_at
+    if expected is None:
+        return f"{provider.name} is {provider.state}"
+    left = expected - time.time()
+    when = f"expected in {span(left)}" if left > 0 else f"expected {span(-left)} ago"
+    return f"{provider.name} is {provider.state} (cold start, {when})"
 
 
 def _line(moment: Moment) -> str:

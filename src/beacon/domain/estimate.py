@@ -42,7 +42,8 @@ class CellEstimate:
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """`seconds` at the mean of earlier answers; `rounds` is how many seconds the job takes for each second that
-    an answer takes; `cold_start_s` comes on top where a provider has to start."""
+    an answer takes; `cold_start_s` comes on top where a provider has to start. `busy_s` is how long each provider
+    is busy with its share, by name."""
 
     cells: tuple[CellEstimate, ...]
     shards: int
@@ -50,7 +51,7 @@ class Estimate:
     seconds: float | None
     cold_start_s: float
     cost_usd: float | None
-    warm_usd_per_hour: float
+    busy_s: Mapping[str, float | None]
 
 
 def estimate(spec: JobSpec, fleet: Fleet, pace_s: Mapping[tuple[str, str], float]) -> Estimate:
@@ -64,7 +65,8 @@ def estimate(spec: JobSpec, fleet: Fleet, pace_s: Mapping[tuple[str, str], float
         _cell(spec, fleet, region, model, tokens[region], pace_s) for region in spec.regions for model in spec.models
     )
     used = {p.name: p for region in spec.regions for m in spec.models for p in fleet.serving(m, region)}
-    answering = [_seconds(provider, spec, fleet, pace_s) for provider in used.values()]
+    busy_s = {name: _seconds(provider, spec, fleet, pace_s) for name, provider in used.items()}
+    answering = list(busy_s.values())
     per_second = [_seconds(provider, spec, fleet, None) for provider in used.values()]
     per_region = ceil(spec.total / len(spec.regions) / SHARD_SIZE)
     costs = [cell.cost_usd for cell in cells]
@@ -75,7 +77,7 @@ def estimate(spec: JobSpec, fleet: Fleet, pace_s: Mapping[tuple[str, str], float
         seconds=None if None in answering else max(s for s in answering if s is not None),
         cold_start_s=max(provider.cold_start for provider in used.values()),
         cost_usd=None if None in costs else sum(c for c in costs if c is not None),
-        warm_usd_per_hour=sum(provider.cost.warm_per_hour or 0.0 for provider in used.values()),
+        busy_s=busy_s,
     )
 
 

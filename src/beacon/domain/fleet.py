@@ -56,7 +56,8 @@ class Provider(Frozen):
     """An endpoint that serves some models in one region.
 
     `models` maps Beacon's name of a model to the provider's; `echoes` lists further names that the provider
-    may state for it.
+    may state for it. `warm_window` is how long a provider with `keep_warm: window` is kept warm after its last
+    inference.
     """
 
     key_hints: ClassVar[dict[str, str]] = dict.fromkeys(
@@ -78,6 +79,7 @@ class Provider(Frozen):
     upstream_header: HeaderName | None = None
     cold_start: Seconds = Field(default=0.0, ge=0, le=86_400)
     keep_warm: KeepWarm = "never"
+    warm_window: Seconds = Field(default=3600.0, ge=0, le=86_400)
     cost: Cost = Cost()
     simulated: YesOrNo = False
 

@@ -166,6 +166,11 @@ class SimulatedProvider:
     async def _models(self, request: web.BaseRequest) -> web.StreamResponse:
         if not self._authorised(request):
             return self._error(401, "the API key is wrong or missing", code="invalid_api_key")
+        waits = [station.wake() for station in self._stations.values()]
+        for turned in waits:
+            if isinstance(turned, TurnedAway):
+                return self._error(turned.status, turned.message, headers=_come_again(turned))
+        await asyncio.sleep(max(wait for wait in waits if not isinstance(wait, TurnedAway)))
         names = self._writer.world.models.values()
         data = [{"id": name, "object": "model", "created": 0, "owned_by": "beacon-lab"} for name in names]
         return self._json({"object": "list", "data": data})
@@ -224,8 +229,7 @@ class SimulatedProvider:
     def _turned_away(self, row: Row, turned: TurnedAway) -> web.Response:
         row.status = turned.status
         row.outcome = "rate_limited" if turned.status == 429 else "cold"
-        headers = {} if turned.retry_after is None else {"Retry-After": str(turned.retry_after)}
-        return self._error(turned.status, turned.message, headers=headers)
+        return self._error(turned.status, turned.message, headers=_come_again(turned))
 
     def _authorised(self, request: web.BaseRequest) -> bool:
         given = request.headers.get("Authorization", "").encode()
@@ -255,6 +259,10 @@ class SimulatedProvider:
         left = moment - self._clock.monotonic()
         if left > 0:
             await asyncio.sleep(left)
+
+
+def _come_again(turned: TurnedAway) -> dict[str, str]:
+    return {} if turned.retry_after is None else {"Retry-After": str(turned.retry_after)}
 
 
 def _whole(text: str | None) -> int | None:

@@ -37,11 +37,18 @@ class Station:
         turned = self._over_limit(now)
         if turned is not None:
             return turned
-        wait = self._warm_up(now)
-        if wait > 0 and self._cold_start is not None and self._cold_start.meanwhile == "503":
-            return TurnedAway(503, "the model is loading (cold start)", math.ceil(wait))
+        wait = self.wake()
+        if isinstance(wait, TurnedAway):
+            return wait
         self.in_flight += 1
         self._tokens -= 1
+        return wait
+
+    def wake(self) -> float | TurnedAway:
+        """Seconds until the model is warm; begins its start where it sleeps. As a container, it wakes for anything."""
+        wait = self._warm_up(self._clock.monotonic())
+        if wait > 0 and self._cold_start is not None and self._cold_start.meanwhile == "503":
+            return TurnedAway(503, "the model is loading (cold start)", math.ceil(wait))
         return wait
 
     def leave(self) -> None:

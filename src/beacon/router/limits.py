@@ -23,6 +23,7 @@ class Slots:
         "_waiters",
         "blocked_until",
         "blocked_why",
+        "ceiling",
         "in_flight",
         "limit",
         "taken",
@@ -33,6 +34,7 @@ class Slots:
         self._timer: asyncio.TimerHandle | None = None
         self._waiters: OrderedDict[_Waiter, None] = OrderedDict()
         self.limit = limit
+        self.ceiling: int | None = None
         self.in_flight = 0
         self.taken = 0
         self.blocked_until: float | None = None
@@ -44,7 +46,13 @@ class Slots:
 
     def free(self) -> int:
         """Slots that may be taken now; none while the provider is blocked."""
-        return 0 if self.blocked_until is not None else max(0, self.limit - self.in_flight)
+        room = self.limit if self.ceiling is None else min(self.limit, self.ceiling)
+        return 0 if self.blocked_until is not None else max(0, room - self.in_flight)
+
+    def set_ceiling(self, ceiling: int | None) -> None:
+        """At most so many at once, whatever the limit, as while a provider starts; None where nothing holds it."""
+        self.ceiling = ceiling
+        self._serve()
 
     def take(self) -> None:
         self.in_flight += 1

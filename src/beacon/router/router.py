@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -13,14 +14,16 @@ from beacon.domain.failure import Failure, Stage
 from beacon.domain.fleet import Fleet, Provider
 from beacon.domain.names import suggest
 from beacon.errors import DocumentError, InputError
-from beacon.router import failures
+from beacon.router import failures, warming
 from beacon.router.credentials import read_key
-from beacon.router.health import Health
+from beacon.router.health import Health, ProviderState
 from beacon.router.lane import Lane, ProviderSnapshot
 from beacon.router.limits import Slots, wait_for_slot
+from beacon.router.redaction import without_key
 from beacon.router.selection import choose
 from beacon.router.transports.agent import AgentTransport
 from beacon.router.transports.base import Call, KeepsResults, Transport
+from beacon.router.transports.control import Looked, Looks
 from beacon.router.transports.openai import OpenAITransport
 from beacon.router.transports.replay import Recordings, ReplayTransport
 
@@ -37,6 +40,7 @@ class Router:
         self.fleet = fleet
         self._clock: Clock = clock or SystemClock()
         self._recordings = Recordings(base)
+        self._keeping: dict[str, asyncio.Task[None]] = {}
         self._lanes = self._build_lanes(fleet, base, environ)
         self._by_name = {lane.provider.name: lane for lane in self._lanes}
         self._cells: dict[tuple[str, str], list[Lane]] = {}
@@ -49,22 +53,23 @@ class Router:
         faults: list[InputError] = []
         for provider in fleet.providers:
             try:
-                transport = self._build_transport(provider, base, environ)
+                key = read_key(provider, base, environ)
+                transport = self._build_transport(provider, key)
             except InputError as fault:
                 faults.append(fault)
                 continue
             slots = Slots(provider.concurrency, self._clock)
-            lanes.append(Lane(provider, transport, slots, Health(provider.cold_start), self._clock))
+            lanes.append(Lane(provider, transport, slots, Health(provider.cold_start), self._clock, key))
         if faults:
             raise DocumentError("the fleet", faults)
         return lanes
 
-    def _build_transport(self, provider: Provider, base: Path, environ: Mapping[str, str]) -> Transport:
+    def _build_transport(self, provider: Provider, key: str | None) -> Transport:
         match provider.transport:
             case "openai":
-                return OpenAITransport(provider, read_key(provider, base, environ), self._clock)
+                return OpenAITransport(provider, key, self._clock)
             case "agent":
-                return AgentTransport(provider, read_key(provider, base, environ), self._clock)
+                return AgentTransport(provider, key, self._clock)
             case "replay":
                 return ReplayTransport(provider, self._recordings, self._clock)
             case other:
@@ -82,9 +87,35 @@ class Router:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for task in self._keeping.values():
+            task.cancel()
+        await asyncio.gather(*self._keeping.values(), return_exceptions=True)
         for lane in self._lanes:
             lane.slots.close()
             await lane.transport.close()
+
+    async def prewarm(self, cells: Iterable[tuple[str, str]]) -> None:
+        """Wakes the providers of these (model, region) that can be cold and whose `keep_warm` asks for it.
+
+        No inference is sent to them meanwhile, by anybody; each is open as soon as it is there. Returns when the
+        last one is, or when it took longer than expected. Cancelling it leaves the rest to real requests.
+        """
+        needed = {lane.provider.name: lane for cell in cells for lane in self._cells.get(cell, ())}
+        cold = [lane for lane in needed.values() if warming.wants_waking(lane)]
+        for lane in cold:
+            warming.hold(lane)
+        for lane in needed.values():
+            self._keep(lane)
+        await asyncio.gather(*(warming.wake(lane) for lane in cold))
+
+    def _keep(self, lane: Lane) -> None:
+        """Its window begins anew; it lasts for as long as this router is open."""
+        if lane.provider.keep_warm != "window" or not lane.provider.cold_start:
+            return
+        earlier = self._keeping.get(lane.provider.name)
+        if earlier is not None:
+            earlier.cancel()
+        self._keeping[lane.provider.name] = asyncio.create_task(warming.keep(lane))
 
     async def place(self, model: str, region: str, *, avoid: frozenset[str] = frozenset()) -> Placement:
         """Waits, first come first served, for a slot at a provider of exactly this model and region.
@@ -100,9 +131,16 @@ class Router:
             lane.slots.take()
             return Placement(lane, model, 0.0)
         since = self._clock.monotonic()
+        starting = all(lane.slots.ceiling is not None for lane in lanes)
         slots = await wait_for_slot([lane.slots for lane in lanes])
         lane = next(lane for lane in lanes if lane.slots is slots)
-        return Placement(lane, model, 1000 * (self._clock.monotonic() - since))
+        waited_ms = 1000 * (self._clock.monotonic() - since)
+        return Placement(lane, model, waited_ms, Stage.COLD_START if starting else Stage.ROUTE)
+
+    async def look(self, provider_name: str, within_s: float) -> Looked | None:
+        """What the provider says of itself to a control call, which may wake it; None where it takes none."""
+        transport = self._by_name[provider_name].transport
+        return await transport.look(within_s) if isinstance(transport, Looks) else None
 
     def keeps_results(self, provider_name: str | None) -> bool:
         """Whether the provider's answers can be fetched by their keys; False for one that is not in the fleet."""
@@ -116,9 +154,10 @@ class Router:
         """
         keeper = self._keeper(provider_name)
         names = {lane.provider.name for lane in self._cells.get((inference.model, inference.region), ())}
-        if keeper is None or provider_name not in names:
+        if keeper is None or provider_name is None or provider_name not in names:
             return None
-        return await keeper.fetch(Call(inference, deadline, may_be_cold=False))
+        found = await keeper.fetch(Call(inference, deadline, may_be_cold=False))
+        return None if found is None else without_key(found, self._by_name[provider_name].key)
 
     async def cancel(self, provider_name: str | None, key: str, deadline: Deadline) -> None:
         """Withdraws an inference from a provider that keeps results; elsewhere there is nothing to withdraw."""
@@ -160,17 +199,19 @@ class Router:
 class Placement:
     """One slot at one provider, for one inference. Release it exactly once; a second release does nothing.
 
-    `waited_ms` is how long the slot was waited for.
+    `waited_ms` is how long the slot was waited for, `waited_in` the stage of which that is a part: `cold_start` where
+    every provider of the cell was starting.
     """
 
-    __slots__ = ("_lane", "_model", "_released", "_sent", "waited_ms")
+    __slots__ = ("_lane", "_model", "_released", "_sent", "waited_in", "waited_ms")
 
-    def __init__(self, lane: Lane, model: str, waited_ms: float) -> None:
+    def __init__(self, lane: Lane, model: str, waited_ms: float, waited_in: Stage = Stage.ROUTE) -> None:
         self._lane = lane
         self._model = model
         self._sent = False
         self._released = False
         self.waited_ms = waited_ms
+        self.waited_in = waited_in
 
     @property
     def provider(self) -> Provider:
@@ -191,7 +232,7 @@ class Placement:
         self._check(inference)
         self._sent = True
         lane = self._lane
-        stages = {Stage.ROUTE.value: self.waited_ms}
+        stages = {self.waited_in.value: self.waited_ms}
         may_be_cold = lane.health.may_be_cold(lane.clock.monotonic())
         if deadline.expired:
             where = failures.Where(lane.provider.name, Stage.ROUTE, stages)
@@ -214,4 +255,6 @@ class Placement:
 def _why_waiting(provider: ProviderSnapshot) -> str:
     if provider.blocked_why is not None:
         return f"{provider.name} {provider.blocked_why}"
+    if provider.state in (ProviderState.WARMING, ProviderState.COLD):
+        return f"{provider.name} is {provider.state}"
     return f"{provider.name} has {provider.in_flight} of {provider.limit} slots in use"

@@ -60,15 +60,16 @@ async def _report_document(url: str, job_id: str) -> dict[str, Any]:
 async def observations_of(database: Database, job_id: str) -> list[Observation]:
     """Every execution of the job as the analysis sees it, in order."""
     found: list[Observation] = []
+    cold = await database.read(executions.cold_starts, job_id)
     after = -1
     while rows := await database.read(executions.page, job_id, after=after):
-        found += [observation(row) for row in rows]
+        found += [observation(row, cold.get(row["id"], 0.0)) for row in rows]
         after = rows[-1]["ordinal"]
     return found
 
 
-def observation(row: dict[str, Any]) -> Observation:
-    """One row of `executions.page` as an observation."""
+def observation(row: dict[str, Any], cold_start_s: float = 0.0) -> Observation:
+    """One row of `executions.page` as an observation, with the seconds that it waited for a cold start."""
     flags = row["flags"] or ""
     return Observation(
         execution_id=row["id"],
@@ -93,6 +94,7 @@ def observation(row: dict[str, Any]) -> Observation:
         duration_ms=row["duration_ms"],
         simulated=bool(row["simulated"]),
         replayed=bool(row["replayed"]),
+        cold_start_s=cold_start_s,
     )
 
 

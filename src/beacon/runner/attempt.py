@@ -74,8 +74,13 @@ def inference_of(work: Work, spec: JobSpec) -> Inference:
     )
 
 
-def finish_of(work: Work, provider: str, outcome: Outcome, conclusion: Conclusion, clock: Clock) -> Finish:
-    """What is recorded of an attempt that ended by itself."""
+def finish_of(
+    work: Work, provider: str, outcome: Outcome, conclusion: Conclusion, clock: Clock, *, held_ms: float = 0.0
+) -> Finish:
+    """What is recorded of an attempt that ended by itself.
+
+    `held_ms` of its `cold_start` went by before its request was sent, which is no part of its duration.
+    """
     attempt_id = attempt_key(work.execution.id, work.attempts)
     if isinstance(outcome, Answer):
         return Finish(
@@ -94,7 +99,7 @@ def finish_of(work: Work, provider: str, outcome: Outcome, conclusion: Conclusio
             stages_ms=outcome.stages_ms,
         )
     now = clock.wall()
-    spent_ms = sum(ms for stage, ms in outcome.stages_ms.items() if stage not in (Stage.ROUTE, Stage.QUEUE))
+    spent_ms = sum(ms for stage, ms in outcome.stages_ms.items() if stage not in (Stage.ROUTE, Stage.QUEUE)) - held_ms
     return Finish(
         execution_id=work.execution.id,
         attempt_id=attempt_id,

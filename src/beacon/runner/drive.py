@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from beacon.domain.clock import Clock
 from beacon.domain.deadline import Deadline
-from beacon.domain.failure import Failure, FailureKind
+from beacon.domain.failure import Failure, FailureKind, Stage
 from beacon.domain.spec import JobSpec
 from beacon.domain.states import ExecutionStatus, JobStatus
 from beacon.router.router import Placement, Router
@@ -26,7 +26,7 @@ from beacon.runner.recovery import Recovery
 from beacon.runner.work import ShardUnderWay, Work
 from beacon.store import interventions
 from beacon.store.database import Database
-from beacon.store.executions import OpenExecution, open_in_shard
+from beacon.store.executions import OpenExecution, open_cells, open_in_shard
 from beacon.store.group import Finish, Recorded
 from beacon.store.leases import Shard
 
@@ -68,21 +68,31 @@ class Drive:
         }
         self._tasks = asyncio.TaskGroup()
         self._lane_tasks: list[asyncio.Task[None]] = []
+        self._prewarming: asyncio.Task[None] | None = None
         self._haltable_tasks: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Drive:
+        cells = await self._database.read(open_cells, self.job_id)
         await self._tasks.__aenter__()
+        # Before any lane has work: what is cold is held before something is sent to it.
+        self._prewarming = self._tasks.create_task(self._prewarm(cells))
         self._lane_tasks = [self._tasks.create_task(lane.run()) for lane in self._lanes.values()]
         return self
 
     async def __aexit__(self, *raised: object) -> None:
         self._over = True
-        for task in self._lane_tasks:
-            task.cancel()
+        for task in (*self._lane_tasks, self._prewarming):
+            if task is not None:
+                task.cancel()
         try:
             await self._tasks.__aexit__(*raised)  # type: ignore[arg-type]
         finally:
             await self._recorder.flush()
+
+    async def _prewarm(self, cells: list[tuple[str, str]]) -> None:
+        """Wakes the providers of what is still to be asked, and no others; given up when the job stops."""
+        with suppress(Halted), self._haltable():
+            await self._router.prewarm(cells)
 
     async def drive_shard(self, shard: Shard) -> bool:
         """Executes what is open in the shard; False where the shard was lost or the runner stops."""
@@ -202,7 +212,9 @@ class Drive:
             limits=self.spec.limits,
             jitter=self._rng.random(),
         )
-        moved = await self._recorder.record(attempt.finish_of(work, provider, outcome, conclusion, self._clock))
+        held_ms = placement.waited_ms if placement.waited_in is Stage.COLD_START else 0.0
+        finish = attempt.finish_of(work, provider, outcome, conclusion, self._clock, held_ms=held_ms)
+        moved = await self._recorder.record(finish)
         return conclusion if moved and conclusion.status is ExecutionStatus.RETRYING else None
 
     async def _next_slot(self, work: Work, conclusion: Conclusion) -> Placement | None:

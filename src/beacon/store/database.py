@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from beacon.errors import BeaconError, DatabaseError, InputError
-from beacon.store.migrate import bring_up_to_date, is_up_to_date
+from beacon.store.migrate import bring_up_to_date, is_up_to_date, revision
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -166,12 +166,27 @@ async def open_database(url: str) -> Database:
 
     Raises InputError for an address that is not understood, DatabaseTooNewError, DatabaseError.
     """
+    return await SqliteDatabase.open(_file(url))
+
+
+async def revision_of(url: str) -> str | None:
+    """The revision of a database that exists, which is neither made nor migrated; None for one without tables.
+
+    Raises InputError, DatabaseError.
+    """
+    database = SqliteDatabase(_file(url))
+    try:
+        return await database.read(revision)
+    finally:
+        await database.close()
+
+
+def _file(url: str) -> Path:
     prefix = "sqlite:///"
     if url.startswith(prefix) and url != prefix:
-        return await SqliteDatabase.open(Path(url.removeprefix(prefix)))
-    scheme = url.split(":", 1)[0]
+        return Path(url.removeprefix(prefix))
     raise InputError(
-        f"databases of kind {scheme!r} are not supported",
+        f"databases of kind {url.split(':', 1)[0]!r} are not supported",
         where="BEACON_DATABASE_URL",
         todo="use sqlite:///PATH",
     )

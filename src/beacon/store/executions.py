@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, Select, and_, case, func, select
 
+from beacon.domain.failure import Stage
 from beacon.domain.states import OPEN, TERMINAL, ExecutionStatus
 from beacon.errors import NotFoundError
 from beacon.store.tables import attempts, executions, labels, results
@@ -47,6 +49,29 @@ def open_in_shard(connection: Connection, job_id: str, shard: int) -> list[OpenE
         .order_by(executions.c.ordinal)
     )
     return [_open(row) for row in connection.execute(query)]
+
+
+def open_cells(connection: Connection, job_id: str) -> list[tuple[str, str]]:
+    """The (model, region) of which something is not terminal."""
+    query = (
+        select(executions.c.model, executions.c.region)
+        .where(executions.c.job_id == job_id, executions.c.status.in_([status.value for status in OPEN]))
+        .distinct()
+    )
+    return [(model, region) for model, region in connection.execute(query)]
+
+
+def cold_starts(connection: Connection, job_id: str) -> dict[str, float]:
+    """Seconds that executions waited for a cold start, over all of their attempts, by execution id."""
+    query = (
+        select(attempts.c.execution_id, attempts.c.stages_json)
+        .select_from(attempts.join(executions, attempts.c.execution_id == executions.c.id))
+        .where(executions.c.job_id == job_id, attempts.c.stages_json.contains(f'"{Stage.COLD_START.value}"'))
+    )
+    waited: dict[str, float] = {}
+    for execution_id, stages in connection.execute(query):
+        waited[execution_id] = waited.get(execution_id, 0.0) + json.loads(stages)[Stage.COLD_START.value] / 1000
+    return waited
 
 
 def _open(row: Row[Any]) -> OpenExecution:

@@ -84,3 +84,32 @@ async def test_a_plan_for_what_the_fleet_does_not_serve_is_refused(ready):
     ran = await ready("plan", "spec.yaml", "--json")
     assert (ran.code, ran.out) == (2, "")
     assert "did you mean 'alpha'?" in ran.err
+
+
+async def test_a_plan_prices_each_keep_warm_policy_beside_what_it_saves(ready):
+    nobody = Scripted(lambda *_: pytest.fail("nothing may be sent"))
+    nobody.url = "http://127.0.0.1:9/v1"
+    ready.write_fleet(nobody, nobody, cold_start="360s", keep_warm="prewarm", cost={"warm_per_hour": 0.863})
+    ran = await ready("plan", "spec.yaml", "--runs-per-month", "101", "--window-hours", "1")
+    assert ran.code == 0, ran.err
+    rows = [line.split() for line in ran.out.splitlines()]
+    assert ["window", "101", "$87.16", "360", "s"] in rows
+    assert ["prewarm", "(now)", "0", "$0.00", "0", "s"] in rows
+    assert "101 jobs like this one a month (--runs-per-month)" in ran.out
+    told = (await ready("plan", "spec.yaml", "--json")).document["keep_warm"]
+    assert told["runs_a_month"] == 30
+    assert [p["provider"] for p in told["providers"]] == ["us-a", "eu-a"]
+    assert [c["usd"] for c in told["providers"][0]["policies"]] == [0, 0, pytest.approx(25.89), pytest.approx(629.99)]
+
+
+async def test_a_plan_without_a_price_says_so_and_one_without_cold_starts_says_nothing(ready):
+    assert "Cold starts" not in (await ready("plan", "spec.yaml")).out
+    nobody = Scripted(lambda *_: pytest.fail("nothing may be sent"))
+    nobody.url = "http://127.0.0.1:9/v1"
+    ready.write_fleet(nobody, nobody, cold_start="360s")
+    ran = await ready("plan", "spec.yaml")
+    rows = [line.split() for line in ran.out.splitlines()]
+    assert ["always", "730", "unknown", "360", "s"] in rows
+    assert "the fleet gives no cost.warm_per_hour for us-a, eu-a" in ran.out
+    told = (await ready("plan", "spec.yaml", "--json")).document["keep_warm"]
+    assert {c["usd"] for p in told["providers"] for c in p["policies"]} == {None}

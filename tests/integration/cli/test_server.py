@@ -14,9 +14,9 @@ from tests.integration.cli.conftest import PATIENCE_S
 
 
 @asynccontextmanager
-async def served(beacon):
-    """The address of a `beacon serve` over the lab."""
-    process = await beacon.start("serve", "--fleet", "lab", "--port", "0")
+async def served(beacon, fleet="lab"):
+    """The address of a `beacon serve`, by default over the lab."""
+    process = await beacon.start("serve", "--fleet", fleet, "--port", "0")
     reading = None
     try:
         async with asyncio.timeout(PATIENCE_S):

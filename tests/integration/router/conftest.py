@@ -43,13 +43,15 @@ class Scripted:
 
 
 @pytest.fixture
-async def serve() -> AsyncIterator[Callable[[Script], Awaitable[Scripted]]]:
+async def serve() -> AsyncIterator[Callable[..., Awaitable[Scripted]]]:
     runners: list[web.AppRunner] = []
 
-    async def start(script: Script) -> Scripted:
+    async def start(script: Script, models: Script | None = None) -> Scripted:
         scripted = Scripted(script)
         app = web.Application()
         app.router.add_post("/v1/chat/completions", scripted.handle)
+        if models is not None:
+            app.router.add_get("/v1/models", models)
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.05)
         await runner.setup()
         runners.append(runner)

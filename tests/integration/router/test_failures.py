@@ -233,9 +233,11 @@ async def test_retry_after_as_a_date(serve) -> None:
 
 
 async def test_a_503_of_a_provider_that_may_be_cold_does_not_count(serve) -> None:
-    provider = await serve(in_turn(refuses(503, Retry_After="0"), says(), refuses(503)))
+    provider = await serve(in_turn(refuses(503, Retry_After="0"), says(), refuses(503, Retry_After="0")))
     async with router_of(provider.provider(cold_start="60s")) as router:
-        assert (await router.place(MODEL, "us")).cold_start_s == 60
+        placement = await router.place(MODEL, "us")
+        assert placement.cold_start_s == 60
+        placement.release()
         cold = failed(await ask(router))
         assert (cold.kind, cold.stage) == (KIND.PROVIDER_ERROR, Stage.COLD_START)
         assert (cold.counts, cold.retryable, cold.http_status) == (False, True, 503)
@@ -245,7 +247,9 @@ async def test_a_503_of_a_provider_that_may_be_cold_does_not_count(serve) -> Non
 
         answered(await ask(router))
         assert router.snapshot()[0].state == "warm"
-        assert (await router.place(MODEL, "us")).cold_start_s == 0
+        placement = await router.place(MODEL, "us")
+        assert placement.cold_start_s == 0
+        placement.release()
 
         known_warm = failed(await ask(router))
         assert (known_warm.counts, known_warm.stage) == (True, Stage.INFERENCE)

@@ -31,6 +31,10 @@ class Scripted:
         self.most_in_flight = 0
         self.url = ""
 
+    async def models(self, _request: web.Request) -> web.StreamResponse:
+        """`GET /v1/models`, which costs no inference."""
+        return web.json_response({"object": "list", "data": [{"id": "alpha", "object": "model"}]})
+
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         self.keys[request.headers["X-Beacon-Key"]] += 1
@@ -49,6 +53,7 @@ async def serving(*providers: Scripted) -> AsyncIterator[None]:
     for provider in providers:
         app = web.Application()
         app.router.add_post("/v1/chat/completions", provider.handle)
+        app.router.add_get("/v1/models", provider.models)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)

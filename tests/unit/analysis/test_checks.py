@@ -172,3 +172,14 @@ def test_stratified_test_is_exact_and_meets_its_approximation() -> None:
 )
 def test_lags_are_told_in_their_own_units(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+def test_a_cold_start_that_made_the_lag_is_named() -> None:
+    def late(o: Observation, waited_s: float) -> Observation:
+        cold = o.region == "apac" and o.repeat == 0 and o.question_id == "q0"
+        return replace(started(o, lag=360.0 if o.region == "apac" else 0.0), cold_start_s=waited_s if cold else 0.0)
+
+    (told,) = caveats([late(o, 340.0) for o in asked()], "apac was asked")
+    assert "after a cold start of apac-a of 6 minutes: a change over time" in told
+    (told,) = caveats([late(o, 20.0) for o in asked()], "apac was asked")
+    assert "cold start" not in told

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from beacon.domain.answer import Answer
 from beacon.domain.failure import Failure, FailureKind, Stage
 from beacon.router.health import KNOWN_WARM_S, Health, ProviderState
@@ -97,3 +99,55 @@ def test_other_errors_say_nothing_of_warmth() -> None:
     call(health, ANSWER, 102, 103)
     call(health, refusal(429), 104, 105)
     assert health.state(105) is ProviderState.WARM
+
+
+def test_a_container_that_a_control_call_woke_is_open_and_not_yet_known_to_be_warm() -> None:
+    health = Health(cold_start_s=60)
+    health.wake(100)
+    assert (health.state(130), health.at_once(), health.expected_at) == (ProviderState.WARMING, 0, 160)
+    health.woken(140)
+    assert (health.state(141), health.at_once(), health.expected_at) == (ProviderState.WARMING, None, None)
+    assert health.may_be_cold(141)
+    call(health, ANSWER, 141, 142)
+    assert health.state(142) is ProviderState.WARM
+    assert not health.may_be_cold(142)
+
+
+def test_one_request_at_a_time_tries_what_is_still_starting() -> None:
+    health = Health(cold_start_s=60)
+    call(health, refusal(503), 100, 101)
+    assert health.at_once() == 1
+    health.wake(102)
+    health.not_woken(165, "it did not wake", starting=True)
+    assert (health.state(165), health.at_once(), health.last_failure) == (ProviderState.COLD, 1, "it did not wake")
+    call(health, ANSWER, 166, 167)
+    assert health.at_once() is None
+
+
+def test_a_control_call_that_tells_nothing_leaves_it_to_real_requests() -> None:
+    health = Health(cold_start_s=60)
+    health.wake(100)
+    health.not_woken(101, "it was refused", starting=False)
+    assert (health.state(101), health.at_once()) == (ProviderState.UNKNOWN, None)
+
+
+def test_nothing_is_known_of_a_provider_that_has_been_idle_whatever_it_was() -> None:
+    learnt: list[Callable[[Health], None]] = [
+        lambda health: health.woken(100),
+        lambda health: call(health, refusal(503), 99, 100),
+        lambda health: call(health, ANSWER, 99, 100),
+    ]
+    for known in learnt:
+        health = Health(cold_start_s=10)
+        known(health)
+        assert health.state(100) is not ProviderState.UNKNOWN
+        assert health.state(101 + KNOWN_WARM_S) is ProviderState.UNKNOWN
+
+
+def test_a_control_call_keeps_what_is_warm_warm_and_proves_nothing_later() -> None:
+    health = Health(cold_start_s=60)
+    call(health, ANSWER, 100, 101)
+    health.woken(150)
+    assert health.state(200) is ProviderState.WARM
+    health.woken(300)
+    assert health.state(301) is ProviderState.WARMING

@@ -10,7 +10,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aiohttp import ClientError, ClientResponse, ClientSession
@@ -25,9 +25,11 @@ from beacon.domain.deadline import Deadline
 from beacon.domain.failure import Failure
 from beacon.domain.fleet import Provider
 from beacon.domain.mailbox import MailboxEntry, MailboxError
+from beacon.router.failures import quoted
 from beacon.router.transports.base import Call
 from beacon.router.transports.completion import MAX_BODY_BYTES, loads
 from beacon.router.transports.connection import RequestBody, open_session
+from beacon.router.transports.control import Caller, Looked
 from beacon.router.transports.exchange import reason, retry_after_s
 from beacon.router.transports.visit import Visit
 
@@ -38,6 +40,7 @@ FIRST_PATIENCE_S = 5.0
 ends a try, never an inference: a connection that has died without a word would else take the whole deadline."""
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
+_NOBODYS_KEY = "beacon.look"
 _TROUBLED_WAY = frozenset({408, 500, 502, 503, 504})
 
 
@@ -99,6 +102,28 @@ class AgentTransport:
                 self._open.delete(self._url / key, allow_redirects=False),
             ):
                 pass
+
+    async def look(self, within_s: float) -> Looked:
+        """What the agent says of itself; then, by a key that nobody has used, whether it takes ours."""
+        caller = Caller(self._open, self._clock, self._key)
+        looked, told = await caller.ask(self._url.parent.parent / "healthz", within_s)
+        if not looked.awake or not isinstance(told, dict):
+            return looked
+        left_s = max(0.0, within_s - looked.elapsed_s)
+        entry, _ = await caller.ask(self._url / _NOBODYS_KEY, left_s)
+        elapsed_s = looked.elapsed_s + entry.elapsed_s
+        if entry.status != 404:
+            return replace(entry, elapsed_s=elapsed_s)
+        models, unlisted = told.get("models"), told.get("models_not_listed")
+        return replace(
+            looked,
+            # An agent that stands before an inference server that is not up yet is awake, its model is not.
+            status=503 if unlisted is not None else 200,
+            elapsed_s=elapsed_s,
+            said="" if unlisted is None else quoted(str(unlisted), self._key),
+            models=frozenset(map(str, models)) if isinstance(models, dict) and models else None,
+            region=quoted(told["region"]) if isinstance(told.get("region"), str) else None,
+        )
 
     @property
     def _open(self) -> ClientSession:

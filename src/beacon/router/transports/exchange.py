@@ -241,7 +241,7 @@ class Exchange:
         stages = dict(self.call.stages_ms)
         stages[Stage.CONNECT.value] = 1000 * ((now if sent_at is None else sent_at) - self._began)
         if sent_at is not None:
-            stages[waiting_in.value] = 1000 * (now - sent_at)
+            stages[waiting_in.value] = stages.get(waiting_in.value, 0.0) + 1000 * (now - sent_at)
         return stages
 
     def _wall(self, moment: float) -> float:

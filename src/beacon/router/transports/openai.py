@@ -20,6 +20,7 @@ from beacon.domain.clock import Clock
 from beacon.domain.fleet import Provider
 from beacon.router.transports.base import Call
 from beacon.router.transports.connection import RequestBody, open_session
+from beacon.router.transports.control import Caller, Looked, list_models
 from beacon.router.transports.exchange import Exchange
 
 
@@ -60,16 +61,24 @@ class OpenAITransport:
         finally:
             self._part_with(exchange)
 
-    async def _ask(self, exchange: Exchange) -> Outcome:
+    async def look(self, within_s: float) -> Looked:
+        caller = Caller(self._open, self._clock, self._key, self._provider.region_header)
+        return await list_models(caller, self._provider.url or "", within_s)
+
+    @property
+    def _open(self) -> ClientSession:
         if self._session is None:
             raise RuntimeError("the router is not open")
+        return self._session
+
+    async def _ask(self, exchange: Exchange) -> Outcome:
         call = exchange.call
         headers = {
             "X-Beacon-Key": call.inference.key,
             "X-Beacon-Attempt": str(call.inference.attempt),
             "X-Beacon-Deadline-Ms": str(call.deadline.left_ms()),
         }
-        post = partial(self._session.post, self._url, data=exchange.body, headers=headers, allow_redirects=False)
+        post = partial(self._open.post, self._url, data=exchange.body, headers=headers, allow_redirects=False)
         return await exchange.run(post)
 
     def _part_with(self, exchange: Exchange) -> None:
