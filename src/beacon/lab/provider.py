@@ -6,8 +6,6 @@ import asyncio
 import hmac
 import json
 import os
-import socket
-import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +19,7 @@ from beacon.lab.emission import Emission, emission
 from beacon.lab.knowledge import Asked, QuestionBook
 from beacon.lab.request_log import RequestLog, Row
 from beacon.lab.script import Script, Scriptwriter
+from beacon.lab.sockets import reset
 from beacon.lab.station import TurnedAway
 from beacon.lab.world import Fault
 
@@ -28,7 +27,6 @@ MAX_KEY_LENGTH = 200
 SMALL_BODY = 4096
 ENDED_BY_CLOSING = frozenset({"reset", "cut", "hang", "stall"})
 """Outcomes that can only end with the connection, so that its end says nothing about the client."""
-_RESET = struct.pack("ii", 1, 0)
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
@@ -136,7 +134,7 @@ class SimulatedProvider:
 
     async def _fail_at_once(self, request: web.BaseRequest, row: Row, fault: Fault) -> web.StreamResponse:
         if fault.kind == "reset":
-            _reset_connection(request)
+            reset(request.transport)
         if fault.kind in {"reset", "hang"}:
             await _silence()
         row.status = fault.status
@@ -157,7 +155,7 @@ class SimulatedProvider:
             await self._sleep_until(started + moment)
             await response.write(part)
         if sent.ending == "reset":
-            _reset_connection(request)
+            reset(request.transport)
         if sent.ending != "end":
             await _silence()
         await response.write_eof()
@@ -272,13 +270,3 @@ def _whole(text: str | None) -> int | None:
 async def _silence() -> None:
     """Until the connection is closed, which cancels the handler."""
     await asyncio.Event().wait()
-
-
-def _reset_connection(request: web.BaseRequest) -> None:
-    """Ends the connection with a TCP reset: what was not yet read at the other end is lost."""
-    transport = request.transport
-    if transport is None:
-        return
-    with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-    transport.abort()

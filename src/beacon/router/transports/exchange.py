@@ -196,7 +196,7 @@ class Exchange:
             return self._fail(FailureKind.PROTOCOL_ERROR, f"answered with broken HTTP: {quoted(str(error))}")
         came = self._completion.size
         after = f"after {came} bytes of the answer" if came else "before any answer"
-        what = f"was cut off after the request was sent, {after} ({reason(error)})"
+        what = f"was cut off after the request was sent, {after} (hop: {self._hop()}; {reason(error)})"
         return self._fail(FailureKind.OUTCOME_UNKNOWN, what)
 
     def _fail(
