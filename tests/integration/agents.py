@@ -82,8 +82,10 @@ async def agent(
     models: dict[str, str] | None = None,
     concurrency: int = 8,
     keep_s: float = 3600.0,
+    max_queued: int = 1000,
     key: str | None = None,
     port: int = 0,
+    mailbox_type: type[Mailbox] = Mailbox,
 ) -> AsyncIterator[str]:
     """The agent's address, without `/v1`. Leaving it stops the agent as SIGTERM does."""
     opened = await open_state(state)
@@ -92,7 +94,9 @@ async def agent(
             served = Served(region, models or {}, upstream)
             await served.look()
             async with (
-                Mailbox(opened, served, upstream, CLOCK, concurrency=concurrency, keep_s=keep_s) as mailbox,
+                mailbox_type(
+                    opened, served, upstream, CLOCK, concurrency=concurrency, keep_s=keep_s, max_queued=max_queued
+                ) as mailbox,
                 site(create_app(mailbox, key), port=port, before_end=mailbox.close) as url,
             ):
                 yield url

@@ -6,7 +6,7 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, TypeVar
 
@@ -32,6 +32,8 @@ Result = TypeVar("Result")
 PURGE_EVERY_S = 60.0
 PAUSE_BEFORE_RECORDING_AGAIN_S = 1.0
 """An outcome that could not be written, because the disk is full, is held in memory and written later."""
+RETRY_AFTER_S = 1.0
+"""How long work that was refused because the queue is full should be kept away."""
 
 
 class OtherBodyError(Exception):
@@ -40,39 +42,69 @@ class OtherBodyError(Exception):
 
 @dataclass(slots=True, eq=False)
 class _Live:
-    """Work that has not ended. `over` is set once its end is committed."""
+    """Work that has not ended, or has just ended: `ended` is there and `over` is set once its end is committed.
+
+    `has_slot` while one of the places at the inference server is its own.
+    """
 
     work: Accepted
     deadline: Deadline
     since: float
     began: float | None
-    withdrawn: asyncio.Event
-    over: asyncio.Event
+    has_slot: bool
+    withdrawn: asyncio.Event = field(default_factory=asyncio.Event)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: Ended | None = None
+    finished_at: float | None = None
+
+    def row(self) -> dict[str, Any]:
+        """As the state file would tell it."""
+        work, ended = self.work, self.ended
+        under_way = MailboxState.ACCEPTED if self.began is None else MailboxState.RUNNING
+        return {
+            "key": work.key,
+            "digest": work.digest,
+            "region": work.region,
+            "model": work.model,
+            "upstream_model": work.upstream_model,
+            "finished_at": self.finished_at,
+            **(ended.row() if ended is not None else Ended(under_way, {}).row()),
+        }
 
 
 class Mailbox:
     """Use `async with`: it takes up what an earlier agent left in the state file, and ends by leaving its own there.
 
-    At most `concurrency` inferences are at the inference server at once; the rest waits in order. What has ended is
-    forgotten after `keep_s` seconds.
+    At most `concurrency` inferences are at the inference server at once; up to `max_queued` more wait in order, and
+    work beyond that is refused. What has ended is forgotten after `keep_s` seconds.
     """
 
     def __init__(
-        self, state: StateFile, served: Served, upstream: Upstream, clock: Clock, *, concurrency: int, keep_s: float
+        self,
+        state: StateFile,
+        served: Served,
+        upstream: Upstream,
+        clock: Clock,
+        *,
+        concurrency: int,
+        keep_s: float,
+        max_queued: int,
     ) -> None:
         self.served = served
         self.keep_s = keep_s
         self.concurrency = concurrency
+        self.max_queued = max_queued
         self._state = state
         self._upstream = upstream
         self._clock = clock
         self._slots = asyncio.Semaphore(concurrency)
         self._live: dict[str, _Live] = {}
+        self._being_accepted = 0
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Mailbox:
         for work in await self._state.left_over(self._clock.wall()):
-            self._take_up(work)
+            self._take_up(work, has_slot=False)
         self._start(self._purge_now_and_then())
         return self
 
@@ -97,16 +129,13 @@ class Mailbox:
         Raises OtherBodyError, UnservedError, sqlite3.Error. Nobody may cancel it: what is committed must be done.
         """
         digest = _digest(submission)
-        known = await self._state.read(key)
+        known = await self._row(key)
         if known is not None:
             return _same(known["digest"], digest)
         self.served.check_region(submission.region)
         model = await self.served.model(submission.model)
         if submission.deadline_ms == 0:
-            fault = MailboxError(
-                kind=FailureKind.DEADLINE_EXPIRED.value, stage=Stage.ROUTE.value, message="the deadline has passed"
-            )
-            raise UnservedError(fault)
+            raise _unserved(FailureKind.DEADLINE_EXPIRED, "the deadline has passed")
         now = self._clock.wall()
         work = Accepted(
             key=key,
@@ -119,10 +148,27 @@ class Mailbox:
             accepted_at=now,
             deadline_at=now + submission.deadline_ms / 1000,
         )
-        taken_by = await self._state.accept(work)
+        return await self._accept(work)
+
+    async def _accept(self, work: Accepted) -> bool:
+        """Where the inference server has room, that it is about to be asked is committed in the same stroke."""
+        has_slot = not self._slots.locked()
+        if has_slot:
+            await self._slots.acquire()  # at once
+        elif self.counts()["queued"] + self._being_accepted >= self.max_queued:
+            what = f"its queue is full: {self.max_queued} wait for the inference server"
+            raise _unserved(FailureKind.RATE_LIMITED, what, status=429, retry_after_s=RETRY_AFTER_S)
+        self._being_accepted += not has_slot
+        taken_by: str | None = ""
+        try:
+            taken_by = await self._state.accept(work, begun=has_slot)
+        finally:
+            self._being_accepted -= not has_slot
+            if has_slot and taken_by is not None:
+                self._slots.release()
         if taken_by is not None:
-            return _same(taken_by, digest)
-        self._take_up(work)
+            return _same(taken_by, work.digest)
+        self._take_up(work, has_slot=has_slot)
         return True
 
     async def read(self, key: str, wait_s: float = 0.0) -> MailboxEntry | None:
@@ -132,8 +178,13 @@ class Mailbox:
             waiting = asyncio.ensure_future(live.over.wait())
             await asyncio.wait([waiting], timeout=min(wait_s, MAX_WAIT_S))
             waiting.cancel()
-        row = await self._state.read(key)
+        row = await self._row(key) if live is None else live.row()
         return None if row is None else self._entry(row)
+
+    async def _row(self, key: str) -> dict[str, Any] | None:
+        """From memory where the work is under way: the state file may be busy with others' syncs."""
+        live = self._live.get(key)
+        return await self._state.read(key) if live is None else live.row()
 
     async def cancel(self, key: str) -> MailboxEntry | None:
         """Ends the work if it has not ended; what is known under the key then."""
@@ -143,9 +194,10 @@ class Mailbox:
             await live.over.wait()
         return await self.read(key)
 
-    def _take_up(self, work: Accepted) -> None:
+    def _take_up(self, work: Accepted, *, has_slot: bool) -> None:
         deadline = Deadline.after(work.deadline_at - self._clock.wall(), self._clock)
-        live = _Live(work, deadline, self._clock.monotonic(), None, asyncio.Event(), asyncio.Event())
+        now = self._clock.monotonic()
+        live = _Live(work, deadline, since=now, began=now if has_slot else None, has_slot=has_slot)
         self._live[work.key] = live
         self._start(self._see_through(live))
 
@@ -167,28 +219,34 @@ class Mailbox:
         finally:
             doing.cancel()
             withdrawn.cancel()
+            if live.has_slot:
+                self._slots.release()
         ended = self._given_up(live) if doing.cancelled() else doing.result()
         await self._record(live, ended)
 
     async def _do(self, live: _Live) -> Ended:
-        async with self._slots:
+        if not live.has_slot:
+            await self._slots.acquire()
+            live.has_slot = True
             live.began = self._clock.monotonic()
             try:
                 await self._state.begin(live.work.key)
             except sqlite3.Error as error:
                 # Without a record that it began, a restart would ask for it a second time.
                 return self._not_begun(live, error)
-            return await self._upstream.ask(live.work, live.deadline, self._waited_ms(live))
+        return await self._upstream.ask(live.work, live.deadline, self._waited_ms(live))
 
     async def _record(self, live: _Live, ended: Ended) -> None:
         while True:
+            finished_at = self._clock.wall()
             try:
-                await self._state.end(live.work.key, ended, self._clock.wall())
+                await self._state.end(live.work.key, ended, finished_at)
             except sqlite3.Error as error:
                 log.error("an outcome cannot be written yet", key=live.work.key, why=str(error))
                 await asyncio.sleep(PAUSE_BEFORE_RECORDING_AGAIN_S)
             else:
                 break
+        live.ended, live.finished_at = ended, finished_at
         del self._live[live.work.key]
         live.over.set()
 
@@ -242,6 +300,11 @@ class Mailbox:
             simulated=bool(row["simulated"]),
             finished_ago_ms=None if finished_at is None else max(0.0, 1000 * (self._clock.wall() - finished_at)),
         )
+
+
+def _unserved(kind: FailureKind, what: str, *, status: int = 422, retry_after_s: float | None = None) -> UnservedError:
+    fault = MailboxError(kind=kind.value, stage=Stage.ROUTE.value, message=what, retry_after_s=retry_after_s)
+    return UnservedError(fault, status)
 
 
 def _digest(submission: Submission) -> str:

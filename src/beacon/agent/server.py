@@ -38,15 +38,15 @@ class _Routes:
         self._mailbox = mailbox
 
     async def put(self, request: web.Request) -> web.Response:
-        """202 accepted, 200 known already, 409 another body under this key, 422 not served here."""
+        """202 accepted, 200 known already, 409 another body under this key, 422 not served here, 429 no room."""
         key = _key(request)
         try:
             submission = Submission.model_validate_json(await request.read())
         except ValidationError as error:
             raise _refused(400, "bad_request", _what_is_wrong(error)) from error
-        attempt = request.headers.get("X-Beacon-Attempt")
+        attempt = request.headers.get("X-Beacon-Attempt", "")
         # A client that goes away must not leave accepted work without anyone who does it.
-        new = await asyncio.shield(self._mailbox.submit(key, submission, attempt))
+        new = await asyncio.shield(self._mailbox.submit(key, submission, attempt if attempt.isdigit() else None))
         entry = await self._mailbox.read(key)
         if entry is None:
             raise _unknown(key)
@@ -83,6 +83,7 @@ class _Routes:
                 "models": models,
                 "models_not_listed": served.not_listed_why,
                 "concurrency": self._mailbox.concurrency,
+                "max_queued": self._mailbox.max_queued,
                 "keep_s": self._mailbox.keep_s,
                 **self._mailbox.counts(),
             }
@@ -121,7 +122,8 @@ async def _explain(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 def _error(status: int, fault: MailboxError) -> web.Response:
-    return web.json_response({"error": fault.model_dump(exclude_none=True)}, status=status)
+    headers = {} if fault.retry_after_s is None else {"Retry-After": f"{fault.retry_after_s:.0f}"}
+    return web.json_response({"error": fault.model_dump(exclude_none=True)}, status=status, headers=headers)
 
 
 class _Refusal(web.HTTPException):

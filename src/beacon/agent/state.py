@@ -1,7 +1,8 @@
 """The agent's state file: accepted work and its outcomes, in SQLite, on disk before anyone is told of them.
 
-One thread owns the connection, and every call of `StateFile` runs there, in order. The file is locked for as long
-as it is open, so that a second agent cannot take this one's running work for lost.
+One thread owns the connection. What is to be written while one group is being synced to the disk gathers into the
+next one: a sync takes as long for a hundred rows as for one. The file is locked for as long as it is open, so that a
+second agent cannot take this one's running work for lost.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +21,7 @@ from beacon.domain.mailbox import MailboxError, MailboxState
 from beacon.errors import InputError
 
 Result = TypeVar("Result")
+_Act = Callable[[], Any]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS inferences (
@@ -74,6 +77,17 @@ class Ended:
     simulated: bool = False
     error: MailboxError | None = None
 
+    def row(self) -> dict[str, Any]:
+        """By the columns of the state file."""
+        return {
+            "state": self.state.value,
+            "response_json": self.response_json,
+            "response_sha256": self.response_sha256,
+            "simulated": self.simulated,
+            "error_json": None if self.error is None else self.error.model_dump_json(exclude_none=True),
+            "stages_json": json.dumps(self.stages_ms),
+        }
+
 
 class StateFile:
     """Open it with `open_state`."""
@@ -81,18 +95,24 @@ class StateFile:
     def __init__(self, connection: sqlite3.Connection, thread: ThreadPoolExecutor) -> None:
         self._connection = connection
         self._thread = thread
+        self._waiting: list[tuple[_Act, asyncio.Future[Any]]] = []
+        self._committing: asyncio.Task[None] | None = None
 
-    async def accept(self, work: Accepted) -> str | None:
-        """Commits the work; the digest of what is there already under its key, or None where it is new."""
-        return await self._run(_accept, work)
+    async def accept(self, work: Accepted, *, begun: bool = False) -> str | None:
+        """Commits the work; the digest of what is there already under its key, or None where it is new.
+
+        With `begun` it commits in the same stroke that the inference server is about to be asked.
+        """
+        known: str | None = await self._write(_accept, work, begun)
+        return known
 
     async def begin(self, key: str) -> None:
         """Commits that the inference server is about to be asked."""
-        await self._run(_begin, key)
+        await self._write(_begin, key)
 
     async def end(self, key: str, ended: Ended, now: float) -> None:
         """Commits an outcome; the first one stays."""
-        await self._run(_end, key, ended, now)
+        await self._write(_end, key, ended, now)
 
     async def read(self, key: str) -> dict[str, Any] | None:
         """The row of a key."""
@@ -100,18 +120,42 @@ class StateFile:
 
     async def left_over(self, now: float) -> list[Accepted]:
         """What an earlier agent accepted and did not begin, in order; what it had begun becomes `lost`."""
-        return await self._run(_left_over, now)
+        found: list[Accepted] = await self._write(_left_over, now)
+        return found
 
     async def purge(self, before: float) -> int:
         """Forgets what ended before that moment; how many."""
-        return await self._run(_purge, before)
+        count: int = await self._write(_purge, before)
+        return count
 
     async def close(self) -> None:
+        while self._committing is not None:
+            await self._committing
         await self._run(sqlite3.Connection.close)
         self._thread.shutdown()
 
+    async def _write(self, act: Callable[..., Any], *args: object) -> Any:
+        """Returns once it is on disk. Shielded: what was handed in is done, even where its giver is cancelled."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.append((partial(act, self._connection, *args), future))
+        if self._committing is None:
+            self._committing = asyncio.create_task(self._commit_groups())
+        return await asyncio.shield(future)
+
+    async def _commit_groups(self) -> None:
+        while self._waiting:
+            group, self._waiting = self._waiting, []
+            results = await self._run(_commit, [act for act, _ in group])
+            for (_, future), result in zip(group, results, strict=True):
+                if isinstance(result, Exception):
+                    future.set_exception(result)
+                    # Read here once, so that what nobody waits for any more is no complaint at exit.
+                    future.exception()
+                else:
+                    future.set_result(result)
+        self._committing = None
+
     async def _run(self, act: Callable[..., Result], *args: object) -> Result:
-        """Shielded: what was handed in is done, even where its giver is cancelled meanwhile."""
         return await asyncio.shield(
             asyncio.get_running_loop().run_in_executor(self._thread, act, self._connection, *args)
         )
@@ -148,10 +192,24 @@ def _open(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _accept(connection: sqlite3.Connection, work: Accepted) -> str | None:
+def _commit(connection: sqlite3.Connection, acts: Sequence[_Act]) -> list[Any]:
+    """All acts in one transaction; what each returned, or raised. One that fails does not take the others with it."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        results = [act() for act in acts]
+        connection.execute("COMMIT")
+    except (sqlite3.Error, ValueError, OverflowError) as error:  # the last two: what cannot be bound to a statement
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        return [error] if len(acts) == 1 else [result for act in acts for result in _commit(connection, [act])]
+    return results
+
+
+def _accept(connection: sqlite3.Connection, work: Accepted, begun: bool) -> str | None:
+    state = MailboxState.RUNNING if begun else MailboxState.ACCEPTED
     values = (
         *(work.key, work.digest, work.region, work.model, work.upstream_model, work.attempt),
-        *(json.dumps(work.request), MailboxState.ACCEPTED, work.accepted_at, work.deadline_at),
+        *(json.dumps(work.request), state, work.accepted_at, work.deadline_at),
     )
     inserted = connection.execute(
         "INSERT INTO inferences (key, digest, region, model, upstream_model, attempt, request_json, state,"
@@ -172,15 +230,11 @@ def _begin(connection: sqlite3.Connection, key: str) -> None:
 
 
 def _end(connection: sqlite3.Connection, key: str, ended: Ended, now: float) -> None:
-    values = (
-        *(ended.state, ended.response_json, ended.response_sha256, ended.simulated),
-        None if ended.error is None else ended.error.model_dump_json(exclude_none=True),
-        *(json.dumps(ended.stages_ms), now, key),
-    )
     connection.execute(
-        "UPDATE inferences SET state = ?, response_json = ?, response_sha256 = ?, simulated = ?, error_json = ?,"
-        " stages_json = ?, finished_at = ?, request_json = NULL WHERE key = ? AND finished_at IS NULL",
-        values,
+        "UPDATE inferences SET state = :state, response_json = :response_json, response_sha256 = :response_sha256,"
+        " simulated = :simulated, error_json = :error_json, stages_json = :stages_json, finished_at = :now,"
+        " request_json = NULL WHERE key = :key AND finished_at IS NULL",
+        {**ended.row(), "now": now, "key": key},
     )
 
 

@@ -45,6 +45,7 @@ def agent(
     host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, PORT, Parameter(help="Port to listen on; 0 lets the system choose.")] = DEFAULT_PORT,
     concurrency: Annotated[int, Parameter(help="Inferences at the inference server at once.")] = 8,
+    queue: Annotated[int, Parameter(help="How much work may wait for its turn; more is refused.")] = 1000,
     keep: Annotated[str, Parameter(help="How long answers are kept after they are there.")] = "24h",
     model: Annotated[
         tuple[str, ...],
@@ -65,7 +66,8 @@ def agent(
         region=normalise(region),
         upstream=_http(upstream),
         state=state,
-        concurrency=_at_least_one(concurrency),
+        concurrency=_at_least("--concurrency", 1, concurrency),
+        max_queued=_at_least("--queue", 0, queue),
         keep_s=_seconds(keep),
         models=_names(model),
         key=os.environ.get(KEY_VARIABLE, "").strip() or None,
@@ -83,6 +85,7 @@ class Settings:
     upstream: str
     state: Path
     concurrency: int
+    max_queued: int
     keep_s: float
     models: Mapping[str, str]
     key: str | None = field(repr=False)
@@ -101,7 +104,13 @@ async def _serve(settings: Settings, listener: socket.socket) -> ExitCode:
             served = Served(settings.region, settings.models, upstream)
             await served.look()
             async with Mailbox(
-                state, served, upstream, clock, concurrency=settings.concurrency, keep_s=settings.keep_s
+                state,
+                served,
+                upstream,
+                clock,
+                concurrency=settings.concurrency,
+                keep_s=settings.keep_s,
+                max_queued=settings.max_queued,
             ) as mailbox:
                 runner = web.AppRunner(create_app(mailbox, settings.key), access_log=None, shutdown_timeout=GRACE_S)
                 await runner.setup()
@@ -128,10 +137,10 @@ def _http(url: str) -> str:
     return url
 
 
-def _at_least_one(concurrency: int) -> int:
-    if concurrency < 1:
-        raise InputError(f"must be at least 1, found {concurrency}", where="--concurrency")
-    return concurrency
+def _at_least(option: str, least: int, given: int) -> int:
+    if given < least:
+        raise InputError(f"must be at least {least}, found {given}", where=option)
+    return given
 
 
 def _seconds(text: str) -> float:

@@ -49,7 +49,8 @@ class Submission(_Read):
 class MailboxError(_Read):
     """Why there is no answer. `message` continues a sentence that begins with the mailbox's name and "says that".
 
-    `http_status` and `retry_after_s` are what the inference server answered, where it did.
+    `http_status` and `retry_after_s` are what the inference server answered, where it did; where the mailbox has no
+    room itself, `retry_after_s` is its own word.
     """
 
     kind: str

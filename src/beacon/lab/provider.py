@@ -121,7 +121,7 @@ class SimulatedProvider:
         started = self._clock.monotonic() + wait_s
         if wait_s > 0:
             await asyncio.sleep(wait_s)
-        if script.fault is not None and script.fault.kind in {"error", "reset", "hang"}:
+        if script.fault is not None and script.fault.kind in {"error", "reset", "hang", "redirect"}:
             return await self._fail_at_once(request, row, script.fault)
         row.status = 200
         headers = self._headers(script.region, script.upstream)
@@ -137,6 +137,11 @@ class SimulatedProvider:
             reset(request.transport)
         if fault.kind in {"reset", "hang"}:
             await _silence()
+        if fault.kind == "redirect":
+            row.status = 303
+            return web.Response(
+                status=303, headers={"Location": "/v1/results", **self._headers(self.region, "beacon-lab")}
+            )
         row.status = fault.status
         headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
         return self._error(fault.status, fault.message, headers=headers)

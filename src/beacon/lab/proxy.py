@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import cast
 from urllib.parse import urlsplit
 
 from beacon.domain.clock import SystemClock
@@ -169,17 +170,18 @@ class _Connection:
         return False
 
     async def _down(self, server: asyncio.StreamReader) -> None:
-        response, passed = HttpMessage(), 0
+        response = HttpMessage()
         cut = next((cut for cut in self._cuts if cut.after_bytes is not None), None)
         while data := await server.read(CHUNK):
-            if "duplicated" in self._by_kind and response.feed(data):
-                self._struck["duplicated"] += 1
-                data, response = data + bytes(response.seen), HttpMessage()
-            if cut is not None and cut.after_bytes is not None and passed + len(data) > cut.after_bytes:
-                await self._pass(data[: cut.after_bytes - passed], self._writer)
+            whole = response.feed(data)
+            if cut is not None and cut.after_bytes is not None and len(response.seen) > cut.after_bytes:
+                await self._pass(data[: len(data) + cut.after_bytes - len(response.seen)], self._writer)
                 self._end(cut)
                 return
-            passed += len(data)
+            if whole and self._strikes("duplicated"):
+                data += bytes(response.seen)
+            if whole:
+                response = HttpMessage()
             await self._pass(data, self._writer)
         if self._strikes("slow_close"):
             await asyncio.sleep(self._by_kind["slow_close"].seconds)
@@ -220,4 +222,4 @@ class _Connection:
 
     def _reset(self, kind: str) -> None:
         self._struck[kind] += 1
-        reset(self._writer.transport)
+        reset(cast(asyncio.Transport, self._writer.transport))

@@ -40,7 +40,7 @@ class Toxic(Frozen):
 
     `latency` delays what goes either way by `seconds` and up to `jitter` more; `bandwidth` lets so many bytes a
     second through, each way. `cut` ends the connection `after` a time, after an `idle` time without a byte either
-    way, or `after_bytes` of what the server sent; by a reset if `reset` is set, else as if the other side had ended
+    way, or `after_bytes` of a response; by a reset if `reset` is set, else as if the other side had ended
     it. `reset_before` resets once the request arrives, of which the server hears nothing; `reset_after` resets once
     the server has the whole request, and leaves the server at it. `slow_close` hides for `seconds` that the
     server has ended. `black_hole` accepts, and never answers. `duplicated` sends each response twice.

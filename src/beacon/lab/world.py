@@ -38,6 +38,7 @@ FaultKind = Literal[
     "stall",
     "wrong_model",
     "wrong_region",
+    "redirect",
 ]
 Narrative = Literal["common", "other"]
 

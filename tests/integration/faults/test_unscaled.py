@@ -36,17 +36,16 @@ SILENCE = Case(160.0, Toxic(kind="cut", idle=150.0), 150.0)
 TOTAL = Case(245.0, Toxic(kind="cut", after=238.0), 238.0)
 
 
-async def run(bench: Bench, case: Case, transport: str, directory: Path) -> dict[str, Any]:
+async def run(bench: Bench, case: Case, transport: str, state: Path) -> dict[str, Any]:
     """The one execution of a job with this case behind this transport, and how often its key was asked for."""
 
     async def act(_: web.Request) -> web.StreamResponse:
         await asyncio.sleep(case.answer_after_s)
         return web.json_response(completion(TEXT))
 
-    directory.mkdir()
     async with (
         serving(Inference(act)) as inference,
-        agent(inference.url, directory / "state.db") as mailbox,
+        agent(inference.url, state) as mailbox,
         fault_proxy(inference.url if transport == "openai" else f"{mailbox}/v1", [case.cut]) as proxy,
     ):
         row = {"name": "us-a", "region": "us", "transport": transport, "url": proxy.url, "models": ["alpha"]}
@@ -62,10 +61,10 @@ async def run(bench: Bench, case: Case, transport: str, directory: Path) -> dict
 @pytest.mark.timeout(480)
 async def test_answers_that_proxies_cut_off_are_kept_by_the_mailbox_and_named_where_there_is_none(bench, tmp_path):
     kept, kept_too, lost, lost_too = await asyncio.gather(
-        run(bench, SILENCE, "agent", tmp_path / "1"),
-        run(bench, TOTAL, "agent", tmp_path / "2"),
-        run(bench, SILENCE, "openai", tmp_path / "3"),
-        run(bench, TOTAL, "openai", tmp_path / "4"),
+        run(bench, SILENCE, "agent", tmp_path / "1.db"),
+        run(bench, TOTAL, "agent", tmp_path / "2.db"),
+        run(bench, SILENCE, "openai", tmp_path / "3.db"),
+        run(bench, TOTAL, "openai", tmp_path / "4.db"),
     )
     for execution, case in ((kept, SILENCE), (kept_too, TOTAL)):
         assert (execution["status"], execution["answer"], execution["attempts"]) == ("completed", TEXT, 1)

@@ -209,3 +209,10 @@ async def test_a_client_that_leaves_is_recorded(ask, world_file):
 
     assert rows[0]["outcome"] == "client_left"
     assert stats["in_flight"] == 0
+
+
+async def test_a_redirect_leads_to_where_no_result_is(session, url):
+    body = {"model": "redirect", "messages": [{"role": "user", "content": "Why?"}]}
+    async with session.post(f"{url}/chat/completions", json=body, allow_redirects=False) as response:
+        assert (response.status, response.headers["Location"]) == (303, "/v1/results")
+        assert await response.read() == b""

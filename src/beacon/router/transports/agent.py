@@ -147,7 +147,7 @@ class AgentTransport:
                 visit.hear(reply.entry)
                 return None
             elif reply.error is not None:
-                return visit.refused(reply.status, reply.error)
+                return visit.refused(reply.status, reply.error, reply.retry_after_s)
             elif reply.status in _TROUBLED_WAY or (reply.status == 429 and sent_before):
                 visit.trouble = f"HTTP {reply.status} from something between"
             else:

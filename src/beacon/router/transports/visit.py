@@ -86,13 +86,21 @@ class Visit:
             return self._fail(FailureKind.PROVIDER_ERROR, what, Stage.INFERENCE, stages)
         return self._echo_fault(completion, entry, stages) or self._answer(completion, entry, stages)
 
-    def refused(self, status: int, error: MailboxError) -> Failure:
+    def refused(self, status: int, error: MailboxError, retry_after_s: float | None) -> Failure:
         """The mailbox would not accept the inference, in its own words."""
         kind = _stated_kind(error.kind)
         stage = Stage.ROUTE if kind is FailureKind.DEADLINE_EXPIRED else Stage.CONNECT
         what = f"refused the work: it says that {quoted(error.message, self._key)}"
         retryable = None if kind in _MAY_PASS else status >= 500
-        return self._fail(kind, what, stage, self._stages(Stage.CONNECT), retryable=retryable, http_status=status)
+        return self._fail(
+            kind,
+            what,
+            stage,
+            self._stages(Stage.CONNECT),
+            retryable=retryable,
+            http_status=status,
+            retry_after_s=error.retry_after_s if retry_after_s is None else retry_after_s,
+        )
 
     def refused_by_way(self, status: int, retry_after_s: float | None) -> Failure:
         """What stands at the provider's address answered, but not as a mailbox does."""
@@ -130,7 +138,7 @@ class Visit:
     def at_deadline(self) -> Failure:
         """The deadline passed before the mailbox told of an end."""
         hop = f"router to {URL(self._provider.url or '').origin()}"
-        starting = self.call.may_be_cold and not self.accepted
+        starting = self.call.may_be_cold and (not self.accepted or self._state is MailboxState.RUNNING)
         if not self.accepted:
             stage, progress = Stage.CONNECT, "had not told that it accepted the work"
             stage = Stage.COLD_START if starting and self.sent else stage
@@ -139,7 +147,8 @@ class Visit:
         elif self._state is MailboxState.ACCEPTED:
             stage, progress = Stage.QUEUE, "still had the work in its queue"
         else:
-            stage, progress = Stage.INFERENCE, "was still at work"
+            stage = Stage.COLD_START if starting else Stage.INFERENCE
+            progress = "had not told of an answer" if starting else "was still at work"
         hop += f", {self.trouble}" if self.trouble else ""
         where = Where(self._provider.name, stage, self._stages(stage))
         return expired(where, hop, starting=starting, progress=progress)
@@ -173,8 +182,12 @@ class Visit:
         error = entry.error or MailboxError(kind="", stage="", message=f"the work is {entry.state.value}")
         kind = _KIND_OF_STATE.get(entry.state) or _stated_kind(error.kind)
         stage = Stage(error.stage) if error.stage in set(Stage) else Stage.INFERENCE
-        starting = error.http_status == 503 and self.call.may_be_cold
+        starting = self.call.may_be_cold and error.http_status == 503
         retryable = None
+        if kind is FailureKind.DEADLINE_EXPIRED and stage is Stage.INFERENCE and self.call.may_be_cold:
+            kind, starting = FailureKind.COLD_START_EXPIRED, True
+        if starting:
+            stage, stages = Stage.COLD_START, _as_cold_start(stages)
         if kind is FailureKind.PROVIDER_ERROR and error.http_status is not None:
             retryable = error.http_status >= 500
         elif kind is FailureKind.CANCELLED:
@@ -182,12 +195,12 @@ class Visit:
         return self._fail(
             kind,
             f"says that {quoted(error.message, self._key)}",
-            Stage.COLD_START if starting else stage,
+            stage,
             stages,
             retryable=retryable,
             http_status=error.http_status,
             retry_after_s=error.retry_after_s,
-            counts=not starting,
+            counts=error.http_status != 503 or not starting,
         )
 
     def _region_fault(self, entry: MailboxEntry, stages: dict[str, float]) -> Failure | None:
@@ -274,6 +287,12 @@ class Visit:
 
     def _wall_now(self) -> float:
         return self._began_wall + self._clock.monotonic() - self._began
+
+
+def _as_cold_start(stages: dict[str, float]) -> dict[str, float]:
+    """The same times, where an inference server that was not known to be warm had not answered yet."""
+    rest = {name: ms for name, ms in stages.items() if name != Stage.INFERENCE.value}
+    return {**rest, Stage.COLD_START.value: stages.get(Stage.INFERENCE.value, 0.0)}
 
 
 def _stated_kind(name: str) -> FailureKind:
