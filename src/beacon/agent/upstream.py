@@ -54,21 +54,23 @@ class Upstream:
         return URL(self.url).authority
 
     async def __aenter__(self) -> Upstream:
+        self._session = self._new_session()
+        return self
+
+    def _new_session(self) -> aiohttp.ClientSession:
         headers = {"User-Agent": f"beacon-agent/{__version__}", "Accept-Encoding": "identity"}
         if self._key is not None:
             headers["Authorization"] = f"Bearer {self._key}"
         tracing = aiohttp.TraceConfig()
         tracing.on_request_headers_sent.append(self._note_sent)
-        self._session = aiohttp.ClientSession(
-            # No connection is used twice: one that the server is just closing would lose an inference.
-            connector=aiohttp.TCPConnector(limit=0, force_close=True),
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
             headers=headers,
             timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             trace_configs=[tracing],
         )
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._session is not None:
@@ -109,18 +111,20 @@ class Upstream:
         if work.attempt is not None:
             headers["X-Beacon-Attempt"] = work.attempt
         stages = {Stage.QUEUE.value: queued_ms}
-        post = self._open.post(
-            f"{self.url}/chat/completions",
-            json=work.request,
-            headers=headers,
-            allow_redirects=False,
-            trace_request_ctx=way,
-        )
-        try:
-            async with post as response:
-                ended = await self._read(response, stages)
-        except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
-            ended = _broken(error, way, stages)
+        # A connection of its own: one used before may just be closing, which would lose an inference, or hold an
+        # answer that nobody asked for.
+        async with self._new_session() as session:
+            try:
+                async with session.post(
+                    f"{self.url}/chat/completions",
+                    json=work.request,
+                    headers=headers,
+                    allow_redirects=False,
+                    trace_request_ctx=way,
+                ) as response:
+                    ended = await self._read(response, stages)
+            except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
+                ended = _broken(error, way, stages)
         self._add_times(way, stages)
         return ended
 

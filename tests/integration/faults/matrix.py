@@ -15,6 +15,8 @@ PROVIDER_FAULTS: dict[str, dict[str, Any]] = TABLE["provider_faults"]
 NETWORK_FAULTS = {
     name: tuple(Toxic.model_validate(toxic) for toxic in toxics) for name, toxics in TABLE["network_faults"].items()
 }
+SLOW = ".slow"
+MODELS = [name + pace for name in PROVIDER_FAULTS for pace in ("", SLOW)]
 TRANSPORTS = ("openai", "openai_stream", "agent", "agent_behind")
 
 
@@ -33,6 +35,15 @@ class Row:
         return f"{self.transport}/{self.provider_fault}/{self.network_fault}"
 
     @property
+    def cut_by_the_clock(self) -> bool:
+        return any(toxic.after or toxic.idle for toxic in NETWORK_FAULTS[self.network_fault])
+
+    @property
+    def model(self) -> str:
+        """A cut by the clock strikes a model that is so slow that a slow machine makes no difference."""
+        return self.provider_fault + (SLOW if self.cut_by_the_clock else "")
+
+    @property
     def ends_by_deadline(self) -> bool:
         return "expired@" in f"{self.first} {self.last}"
 
@@ -48,6 +59,6 @@ def rows(transport: str) -> list[Row]:
         for line in lines:
             found += [
                 Row(transport, provider_fault, network, line["first"], line.get("last", line["first"]))
-                for network in line["network"]
+                for network in (NETWORK_FAULTS if line["network"] == "all" else line["network"])
             ]
     return found

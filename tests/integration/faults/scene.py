@@ -19,17 +19,18 @@ from beacon.domain.spec import Limits
 from beacon.domain.states import ExecutionStatus
 from beacon.lab.fleet import Lab
 from beacon.lab.proxy import FaultProxy, fault_proxy
+from beacon.router.router import Router
 from beacon.runner.policy import conclude
 from tests.integration import agents
-from tests.integration.faults.matrix import NETWORK_FAULTS, PROVIDER_FAULTS, Row
+from tests.integration.faults.matrix import MODELS, NETWORK_FAULTS, PROVIDER_FAULTS, SLOW, Row
 from tests.integration.router.conftest import inference, router_of
 
 CLOCK = SystemClock()
 LIMITS = Limits(max_attempts=2, on_unknown="retry")
-SHORT_S = 2.0
+SHORT_S = 4.0
 """The deadline of rows that end by it; all others have `LONG_S`, so that a slow machine makes no difference."""
 LONG_S = 120.0
-AT_ONCE = 48
+AT_ONCE = 100
 
 
 @dataclass
@@ -66,7 +67,6 @@ class Scene:
         self.mailboxes: dict[str, str] = {}
         self._directory = directory
         self._room = asyncio.Semaphore(AT_ONCE)
-        self._files = 0
 
     @classmethod
     @asynccontextmanager
@@ -79,13 +79,13 @@ class Scene:
 
     @asynccontextmanager
     async def _agent(self, sort: str, upstream: str) -> AsyncIterator[str]:
-        """The address of an agent, with `/v1`."""
-        self._files += 1
+        """The address of an agent, with `/v1`. Those that serve one row alone keep their state in memory."""
+        shared = upstream == self.provider_url
         started = agents.agent(
             upstream,
-            self._directory / f"{self._files}.db",
+            self._directory / f"{sort}.db" if shared else Path(":memory:"),
             region="eu" if sort == "elsewhere" else "us",
-            models={name: name for name in PROVIDER_FAULTS},
+            models={name: name for name in MODELS},
             concurrency=1000,
             mailbox_type=Forgetful if sort == "forgetful" else Mailbox,
         )
@@ -98,52 +98,54 @@ class Scene:
         sort = PROVIDER_FAULTS[row.provider_fault].get("agent", "plain")
         behind = row.transport == "agent_behind"
         target = self.mailboxes[sort] if row.transport == "agent" else self.provider_url
-        async with fault_proxy(target, NETWORK_FAULTS[row.network_fault], seed=seed) as proxy:
-            if not behind:
-                yield proxy.url, proxy
-                return
-            async with self._agent(sort, proxy.url) as url:
-                yield url, proxy
+        async with AsyncExitStack() as stack:
+            proxy = await stack.enter_async_context(fault_proxy(target, seed=seed))
+            url = await stack.enter_async_context(self._agent(sort, proxy.url)) if behind else proxy.url
+            proxy.toxics, proxy.connections = NETWORK_FAULTS[row.network_fault], 0  # the agent's first look is over
+            yield url, proxy
 
     async def run(self, row: Row, seed: int) -> Told:
         """Attempts as the runner's policy makes them."""
         told = Told(row, seed)
         async with self._room, self._way(row, seed) as (url, proxy):
-            async with router_of(_provider(row, url)) as router:
-                await _attempt_all(told, router)
+            await _attempt_all(told, url)
             told.struck = sum(proxy.struck.values())
         return told
 
 
-async def _attempt_all(told: Told, router: Any) -> None:
-    row, counted = told.row, 0
+async def _attempt_all(told: Told, url: str) -> None:
+    """Where the network cuts by the clock, each attempt has a router of its own: whether the connection of the one
+    before is still there to be used again would be a race."""
+    row, counted, number = told.row, 0, 0
     deadline = Deadline.after(SHORT_S if row.ends_by_deadline else LONG_S, CLOCK)
-    while True:
-        number = len(told.outcomes) + 1
-        asked = inference(
-            key=told.key(number),
-            attempt=number,
-            model=row.provider_fault,
-            messages=(Message("user", f"{row.name}, {told.seed}?"),),
-        )
-        placement = await router.place(asked.model, asked.region)
-        try:
+    router: Router | None = None
+    async with AsyncExitStack() as stack:
+        while True:
+            number += 1
+            if router is None or row.cut_by_the_clock:
+                router = await stack.enter_async_context(router_of(_provider(row, url)))
+            asked = inference(
+                key=told.key(number),
+                attempt=number,
+                model=row.model,
+                messages=(Message("user", f"{row.name}, {told.seed}?"),),
+            )
+            placement = await router.place(asked.model, asked.region)
             outcome = await placement.send(asked, deadline)
-        finally:
             placement.release()
-        told.outcomes.append(outcome)
-        counted += isinstance(outcome, Answer) or outcome.counts
-        conclusion = conclude(
-            outcome, attempts=number, counted=counted, left_s=deadline.left_s(), limits=LIMITS, jitter=0.5
-        )
-        if conclusion.status is not ExecutionStatus.RETRYING:
-            return
-        await asyncio.sleep(conclusion.pause_s)
+            told.outcomes.append(outcome)
+            counted += isinstance(outcome, Answer) or outcome.counts
+            conclusion = conclude(
+                outcome, attempts=number, counted=counted, left_s=deadline.left_s(), limits=LIMITS, jitter=0.5
+            )
+            if conclusion.status is not ExecutionStatus.RETRYING:
+                return
+            await asyncio.sleep(conclusion.pause_s)
 
 
 def _provider(row: Row, url: str) -> dict[str, Any]:
     transport = row.transport.partition("_")[0]
-    given = {"name": "us-a", "region": "us", "transport": transport, "url": url, "models": [row.provider_fault]}
+    given = {"name": "us-a", "region": "us", "transport": transport, "url": url, "models": [row.model]}
     if transport == "openai":
         given |= {"stream": row.transport == "openai_stream", "region_header": "X-Region"}
     return given | PROVIDER_FAULTS[row.provider_fault].get("fleet", {})
@@ -158,9 +160,14 @@ def described(outcome: Outcome) -> str:
 
 def world() -> str:
     """A world in which each model has one of the provider's faults, as a document."""
-    base = {"latency": "300ms", "stream": {"tokens_per_second": 400, "tokens_per_event": 8}}
-    rules = [
-        {"when": {"models": [name]}, **fault["world"]} for name, fault in PROVIDER_FAULTS.items() if "world" in fault
+    rules: list[dict[str, Any]] = [
+        {"latency": "100ms", "stream": {"tokens_per_second": 800, "tokens_per_event": 8}},
+        {"when": {"models": [name for name in MODELS if name.endswith(SLOW)]}, "latency": "3s"},
     ]
-    models = {name: name for name in PROVIDER_FAULTS}
-    return json.dumps({"schema": "beacon.world/v1", "name": "faults", "models": models, "rules": [base, *rules]})
+    rules += [
+        {"when": {"models": [name, name + SLOW]}, **fault["world"]}
+        for name, fault in PROVIDER_FAULTS.items()
+        if "world" in fault
+    ]
+    models = {name: name for name in MODELS}
+    return json.dumps({"schema": "beacon.world/v1", "name": "faults", "models": models, "rules": rules})

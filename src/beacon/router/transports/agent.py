@@ -184,11 +184,15 @@ class AgentTransport:
                 asyncio.timeout(patience_s),
                 self._open.request(method, url, allow_redirects=False, **more) as response,
             ):
-                return await self._read(response)
+                reply = await self._read(response)
         except TimeoutError:
             visit.trouble = f"no response within {patience_s:.0f} s"
         except (ClientError, HttpProcessingError) as error:
             visit.trouble = reason(error)
+        else:
+            if reply.entry is None or reply.entry.key == visit.call.inference.key:
+                return reply
+            visit.trouble = "the entry of another key came"
         return None
 
     async def _read(self, response: ClientResponse) -> _Reply:

@@ -55,7 +55,13 @@ class Exchange:
     async def run(self, post: Callable[[], Awaitable[ClientResponse]]) -> Outcome:
         """Sends the request by `post` and reads the response. Raises nothing but what cancels it."""
         try:
-            self.response = response = await post()
+            response = await post()
+            while self.body.sent_at is None:
+                # A response to what was not sent yet was left on a connection that was used before: it answers
+                # something else. A new connection holds none, so this ends.
+                response.close()
+                response = await post()
+            self.response = response
             if response.status >= 300:
                 return self._refusal(response, await _error_text(response))
             region = self._region_fault(response)

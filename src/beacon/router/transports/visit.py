@@ -138,17 +138,17 @@ class Visit:
     def at_deadline(self) -> Failure:
         """The deadline passed before the mailbox told of an end."""
         hop = f"router to {URL(self._provider.url or '').origin()}"
-        starting = self.call.may_be_cold and (not self.accepted or self._state is MailboxState.RUNNING)
         if not self.accepted:
             stage, progress = Stage.CONNECT, "had not told that it accepted the work"
-            stage = Stage.COLD_START if starting and self.sent else stage
         elif self.trouble is not None:
             stage, progress = Stage.FETCH, "had accepted the work, and could not be asked for its answer"
         elif self._state is MailboxState.ACCEPTED:
             stage, progress = Stage.QUEUE, "still had the work in its queue"
         else:
-            stage = Stage.COLD_START if starting else Stage.INFERENCE
-            progress = "had not told of an answer" if starting else "was still at work"
+            stage, progress = Stage.INFERENCE, "was still at work"
+        starting = self.call.may_be_cold and stage in {Stage.CONNECT, Stage.INFERENCE}
+        if starting and (self.sent or self.accepted):
+            stage = Stage.COLD_START
         hop += f", {self.trouble}" if self.trouble else ""
         where = Where(self._provider.name, stage, self._stages(stage))
         return expired(where, hop, starting=starting, progress=progress)
