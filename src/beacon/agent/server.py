@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from beacon.agent.mailbox import Mailbox, OtherBodyError
 from beacon.agent.served import UnservedError
 from beacon.domain.failure import FailureKind, Stage
-from beacon.domain.mailbox import KEY_FORM, MailboxEntry, MailboxError, Submission
+from beacon.domain.mailbox import KEY_FORM, UNKNOWN_KEY, MailboxEntry, MailboxError, Submission
 
 MAX_BODY_BYTES = 4 * 2**20
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -138,7 +138,7 @@ def _refused(status: int, kind: str, message: str) -> _Refusal:
 
 
 def _unknown(key: str) -> _Refusal:
-    return _refused(404, "unknown_key", f"nothing is known under the key {key!r}")
+    return _refused(404, UNKNOWN_KEY, f"nothing is known under the key {key!r}")
 
 
 def _document(entry: MailboxEntry, status: int) -> web.Response:

@@ -19,6 +19,9 @@ AWS load balancers; 30 s: Heroku and HAProxy's usual settings)."""
 KEY_FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}\Z")
 """Keys travel as one segment of a path."""
 
+UNKNOWN_KEY = "unknown_key"
+"""The kind of the refusal (404) that says that nothing is known under a key."""
+
 
 class MailboxState(StrEnum):
     ACCEPTED = "accepted"

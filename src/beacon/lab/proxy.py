@@ -12,7 +12,7 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -170,6 +170,12 @@ class _Connection:
         return False
 
     async def _down(self, server: asyncio.StreamReader) -> None:
+        with suppress(ConnectionError):
+            await self._down_to_its_end(server)
+        if self._strikes("slow_close"):
+            await asyncio.sleep(self._by_kind["slow_close"].seconds)
+
+    async def _down_to_its_end(self, server: asyncio.StreamReader) -> None:
         response = HttpMessage()
         cut = next((cut for cut in self._cuts if cut.after_bytes is not None), None)
         while data := await server.read(CHUNK):
@@ -177,14 +183,12 @@ class _Connection:
             if cut is not None and cut.after_bytes is not None and len(response.seen) > cut.after_bytes:
                 await self._pass(data[: len(data) + cut.after_bytes - len(response.seen)], self._writer)
                 self._end(cut)
-                return
+                break
             if whole and self._strikes("duplicated"):
                 data += bytes(response.seen)
             if whole:
                 response = HttpMessage()
             await self._pass(data, self._writer)
-        if self._strikes("slow_close"):
-            await asyncio.sleep(self._by_kind["slow_close"].seconds)
 
     async def _pass(self, data: bytes, to: asyncio.StreamWriter) -> None:
         self._moved_at = self._clock.monotonic()

@@ -24,7 +24,7 @@ from beacon.domain.clock import Clock
 from beacon.domain.deadline import Deadline
 from beacon.domain.failure import Failure
 from beacon.domain.fleet import Provider
-from beacon.domain.mailbox import MailboxEntry, MailboxError
+from beacon.domain.mailbox import UNKNOWN_KEY, MailboxEntry, MailboxError
 from beacon.router.failures import quoted
 from beacon.router.transports.base import Call
 from beacon.router.transports.completion import MAX_BODY_BYTES, loads
@@ -146,6 +146,8 @@ class AgentTransport:
             elif reply.entry is not None and reply.status in {200, 202}:
                 visit.hear(reply.entry)
                 return None
+            elif reply.error is not None and reply.error.kind == UNKNOWN_KEY:
+                return visit.forgotten()
             elif reply.error is not None:
                 return visit.refused(reply.status, reply.error, reply.retry_after_s)
             elif reply.status in _TROUBLED_WAY or (reply.status == 429 and sent_before):
