@@ -29,7 +29,7 @@ def behaviour(world: World, region: str, model: str, question: Question | None) 
     fields: dict[str, Any] = {name: getattr(plain, name) for name in Behaviour.__slots__}
     for rule in world.rules:
         if rule.when.matches(region, model, question):
-            fields.update({name: getattr(rule, name) for name in rule.model_fields_set if name != "when"})
+            fields.update({name: getattr(rule, name) for name in rule.model_fields_set if name in fields})
     if question is not None:
         fields["answers"] = _tilted(fields["answers"], question_deviation(world, question.id))
     return Behaviour(**fields)

@@ -39,12 +39,13 @@ STOP_WITHIN_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class LabProcess:
-    """One simulated provider, ready."""
+    """One simulated provider, ready. `own_url`, without `/v1`, passes by the network that its world may have."""
 
     name: str
     region: str
     url: str
     pid: int
+    own_url: str
 
 
 class Lab:
@@ -72,7 +73,7 @@ class Lab:
                 code = self._host.poll()
                 why = "did not say that it is ready" if code is None else f"ended with code {code}"
                 raise UnavailableError(f"the lab {why}", where=name, todo="see its messages above")
-            self.processes.append(LabProcess(name, told["region"], told["url"], told["pid"]))
+            self.processes.append(LabProcess(name, told["region"], told["url"], told["pid"], told["own_url"]))
 
     def _next_line(self, until: float) -> dict[str, Any]:
         """What the host tells next; nothing if it says nothing until then (time.monotonic())."""
@@ -145,7 +146,7 @@ class Lab:
         answers = []
         async with aiohttp.ClientSession() as session:
             for process in self.processes:
-                async with session.request(method, _root(process.url) + path) as response:
+                async with session.request(method, process.own_url + path) as response:
                     response.raise_for_status()
                     answers.append(await response.json())
         return answers

@@ -2,8 +2,9 @@
 
     python -m beacon.lab.server --region us --port 0 --world default --seed 7
 
-It listens on 127.0.0.1, prints one line of JSON when it is ready, `{"region": …, "url": …, "pid": …}`, and ends
-on SIGTERM or SIGINT. With several `--region` it is the host of one process each, forked when all is imported
+It listens on 127.0.0.1, prints one line of JSON when it is ready, `{"region": …, "url": …, "pid": …, "own_url": …}`,
+and ends on SIGTERM or SIGINT. Where the world has a network, `url` is that of the fault proxy in front, and `own_url`
+the provider's own. With several `--region` it is the host of one process each, forked when all is imported
 and read, on consecutive ports; the lines come in their order, and a region that stands twice has draws of its
 own each time.
 
@@ -35,9 +36,10 @@ from beacon.domain.regions import normalise
 from beacon.errors import BeaconError, ExitCode, InputError, UnavailableError
 from beacon.lab.knowledge import QuestionBook, built_in_questions
 from beacon.lab.provider import SimulatedProvider
+from beacon.lab.proxy import FaultProxy
 from beacon.lab.request_log import RequestLog
 from beacon.lab.script import Scriptwriter
-from beacon.lab.world import World, read_world
+from beacon.lab.world import World, network, read_world
 
 HOST = "127.0.0.1"
 BACKLOG = 1024
@@ -193,15 +195,24 @@ async def _serve(post: Post, tell: Tell) -> None:
     server = web.Server(provider.handle, handler_cancellation=True, access_log=None)
     runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
+    toxics = network(post.world, post.region)
+    proxy: FaultProxy | None = None
     try:
-        await web.TCPSite(runner, HOST, post.port, backlog=BACKLOG).start()
+        await web.TCPSite(runner, HOST, 0 if toxics else post.port, backlog=BACKLOG).start()
+        own_port = port = runner.addresses[0][1]
+        if toxics:
+            proxy = FaultProxy(f"http://{HOST}:{own_port}", toxics, seed=post.seed)
+            await proxy.start(post.port, BACKLOG)
+            port = proxy.port
+        told = {"region": post.region, "url": f"http://{HOST}:{port}/v1", "pid": os.getpid()}
+        tell({**told, "own_url": f"http://{HOST}:{own_port}"})
+        await stop.wait()
     except OSError as error:
-        await runner.cleanup()
         raise _cannot_listen(post.port, error) from None
-    port = runner.addresses[0][1]
-    tell({"region": post.region, "url": f"http://{HOST}:{port}/v1", "pid": os.getpid()})
-    await stop.wait()
-    await runner.cleanup()
+    finally:
+        if proxy is not None:
+            await proxy.stop()
+        await runner.cleanup()
 
 
 def _cannot_listen(port: int, error: OSError) -> InputError:

@@ -19,6 +19,7 @@ from beacon.domain.question import Frozen, Identifier, Question
 from beacon.domain.regions import normalise
 from beacon.errors import InputError
 from beacon.lab.draw import Draws
+from beacon.lab.toxics import Toxic
 
 MODELS = {
     "llama3.2-1b": "meta-llama/Llama-3.2-1B-Instruct",
@@ -222,6 +223,13 @@ class Rule(Frozen):
     answers: Answers = Answers()
     narrative: Narrative = "common"
     upstream: Identifier = "beacon-lab"
+    network: tuple[Toxic, ...] = ()
+
+    @model_validator(mode="after")
+    def _network_by_region_only(self) -> Rule:
+        if "network" in self.model_fields_set and (self.when.models is not None or self.when.by_question):
+            raise refuse("network is a matter of the region; a connection carries every model and question")
+        return self
 
     @model_validator(mode="after")
     def _by_model_only(self) -> Rule:
@@ -259,6 +267,16 @@ class World(Frozen):
                 if model not in self.models:
                     raise refuse(f"rules[{index}].when.models: unknown model {model!r}", suggest(model, self.models))
         return self
+
+
+def network(world: World, region: str) -> tuple[Toxic, ...]:
+    """What happens to connections to a provider of the region: the last matching rule decides."""
+    given = [
+        rule.network
+        for rule in world.rules
+        if "network" in rule.model_fields_set and (rule.when.regions is None or region in rule.when.regions)
+    ]
+    return given[-1] if given else ()
 
 
 def parse_world(text: str, source: str) -> World:

@@ -25,6 +25,7 @@ FAULTS = {
     "stall": {"kind": "stall"},
     "wrong-model": {"kind": "wrong_model"},
     "wrong-region": {"kind": "wrong_region"},
+    "redirect": {"kind": "redirect"},
 }
 OUTCOMES = ("refusal", "evasive", "empty", "length", "content_filter", "retracted")
 
