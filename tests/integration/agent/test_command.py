@@ -76,6 +76,7 @@ async def test_after_kill_9_answers_are_there_waiting_work_is_done_and_no_key_is
         ({"keep": "soon"}, "--keep"),
         ({"keep": "0s"}, "--keep"),
         ({"concurrency": "0"}, "--concurrency"),
+        ({"queue": "-1"}, "--queue"),
         ({"model": "=x"}, "--model"),
         ({"region": "???"}, "region"),
         ({"state": "/nowhere/state.db"}, "--state"),
