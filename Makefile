@@ -2,7 +2,7 @@
 #
 #   make demo [ARGS=--once | ARGS=--real]    make test [ARGS='-k barrier']    make check
 #   make bench [BENCH=benchmarks/router.py] [ARGS=…]    make calibrate [ARGS='--jobs 8']
-#   make setup    make test-slow    make schemas    make lock [ARGS=--upgrade]    make clean
+#   make setup    make test-slow    make schemas    make timeouts    make lock [ARGS=--upgrade]    make clean
 
 PY := .venv/bin/python
 # A second --quiet leaves only errors: where a mirror lacks a package, pip would warn once for each.
@@ -12,7 +12,7 @@ ASSETS := src/beacon/web/static/built/manifest.json
 UV := uv==0.13.9
 BENCH ?= benchmarks/main_path.py benchmarks/router.py
 
-.PHONY: demo setup test test-slow check format bench calibrate schemas lock clean FORCE
+.PHONY: demo setup test test-slow check format bench calibrate schemas timeouts lock clean FORCE
 .DEFAULT_GOAL := demo
 
 demo: setup $(if $(filter --real,$(ARGS)),.venv/.real)
@@ -41,6 +41,10 @@ bench: setup
 # How often findings are wrong, over simulated jobs with a known truth; takes about an hour on two cores.
 calibrate: setup
 	$(PY) benchmarks/calibrate.py $(ARGS)
+
+# docs/timeouts.md from the code; a test fails while they differ.
+timeouts: setup
+	$(PY) tools/write_timeouts.py
 
 # docs/schemas from the types; a test fails while they differ.
 schemas: setup

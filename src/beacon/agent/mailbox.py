@@ -30,6 +30,7 @@ log = structlog.get_logger()
 Result = TypeVar("Result")
 
 PURGE_EVERY_S = 60.0
+"""How often answers that were kept for their time are removed."""
 PAUSE_BEFORE_RECORDING_AGAIN_S = 1.0
 """An outcome that could not be written, because the disk is full, is held in memory and written later."""
 RETRY_AFTER_S = 1.0

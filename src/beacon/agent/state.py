@@ -23,6 +23,8 @@ from beacon.errors import InputError
 Result = TypeVar("Result")
 _Act = Callable[[], Any]
 
+BUSY_S = 1.0
+"""How long another process may hold the state file; then the agent does not start, and says so."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS inferences (
     key TEXT PRIMARY KEY,
@@ -176,7 +178,7 @@ async def open_state(path: Path) -> StateFile:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, timeout=1.0)
+    connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_S)
     try:
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")

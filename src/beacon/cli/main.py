@@ -40,6 +40,7 @@ COMMANDS = {
     "retry": Command(JOBS, "Try again what failed in a job."),
     "jobs": Command(RESULTS, "List jobs, newest first."),
     "show": Command(RESULTS, "One job: status, counts, failures, findings."),
+    "explain": Command(RESULTS, "Where an execution's time went, or what it is waiting for now."),
     "report": Command(RESULTS, "Everything that was compared in a job."),
     "export": Command(RESULTS, "A job's executions as CSV or JSON lines, or its sealed bundle."),
     "classify": Command(RESULTS, "Label any file of answers: refused, evasive, substantive, …"),

@@ -23,7 +23,9 @@ from beacon.store.executions import FailureGroup, Tally
 from beacon.store.jobs import Job
 
 LIVE_S = 0.25
+"""How often the screen is drawn anew on a terminal."""
 PLAIN_S = 5.0
+"""How often a line of progress is written where there is no terminal."""
 SHOWN_STATUSES = ("completed", "failed", "timed_out", "cancelled", "retrying", "running")
 BAR = 10
 STEPS = {"classifying": "classifying the last answers", "analysing": "analysing"}

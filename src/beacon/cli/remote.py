@@ -28,6 +28,7 @@ from beacon.errors import (
 from beacon.store.jobs import Job
 
 LOOK_S = 0.5
+"""How often the server is asked how far the job is, and the pause before it is asked again after a failure."""
 SAY_S = 5.0
 """How often a line of progress may be said."""
 PATIENCE_S = 30.0
@@ -54,6 +55,12 @@ async def run_remotely(server: str, wanted: JobSpec | str, telling: Telling) -> 
             raise
         report = await api.report(job.id)
     return tell(job, report, telling)
+
+
+async def explained(server: str, execution_id: str) -> Json:
+    """What the server tells of an execution. Raises InputError, UnavailableError."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_S)) as session:
+        return await Api(session, server).explanation(execution_id)
 
 
 def _how_to_follow(job_id: str, api: Api) -> str:
@@ -122,6 +129,9 @@ class Api:
             return await self._ask("GET", f"jobs/{quote(job_id, safe='')}/report")
         except NotFoundError:
             return None
+
+    async def explanation(self, execution_id: str) -> Json:
+        return await self._ask("GET", f"executions/{quote(execution_id, safe='')}/explanation")
 
     async def _ask(self, method: str, path: str, **more: Any) -> Json:
         try:

@@ -15,6 +15,7 @@ from beacon.store import jobs
 from beacon.store.database import Database
 
 LOOK_S = 0.25
+"""How often the database is looked at."""
 
 
 def watch(job: JobArgument, /, *, database: DatabaseOption = None) -> int:

@@ -15,6 +15,7 @@ from beacon.domain.frozen import Frozen
 from beacon.domain.names import suggest
 from beacon.domain.scalars import (
     EnvironmentVariable,
+    FunctionName,
     HeaderName,
     Identifier,
     LongLine,
@@ -55,6 +56,7 @@ class Cost(Frozen):
 class Provider(Frozen):
     """An endpoint that serves some models in one region.
 
+    `function` names a deployed function of Modal, as APP/FUNCTION, in place of a `url`.
     `models` maps Beacon's name of a model to the provider's; `echoes` lists further names that the provider
     may state for it. `warm_window` is how long a provider with `keep_warm: window` is kept warm after its last
     inference.
@@ -69,6 +71,7 @@ class Provider(Frozen):
     transport: Literal["openai", "agent", "modal", "replay"]
     url: LongLine | None = None
     file: LongLine | None = None
+    function: FunctionName | None = None
     api_key_env: EnvironmentVariable | None = None
     api_key_file: LongLine | None = None
     models: dict[ModelName, LongLine] = Field(min_length=1, max_length=MAX_MODELS)
@@ -120,22 +123,31 @@ class Provider(Frozen):
 
     @model_validator(mode="after")
     def _fits_transport(self) -> Provider:
-        if self.transport == "replay":
-            if self.file is None:
-                todo = "write for example file: answers.jsonl, relative to the fleet file"
-                raise refuse("a replay provider needs a file", todo, at=("file",))
-            if self.url is not None:
-                raise refuse("a replay provider takes a file in place of a url", "leave it out", at=("url",))
-        elif self.url is None:
-            raise refuse(f"a provider with transport {self.transport} needs a url", at=("url",))
-        elif self.file is not None:
-            raise refuse("a file is for the transport replay", "leave it out", at=("file",))
+        self._names_its_place()
         if self.api_key_env and self.api_key_file:
             raise refuse("both api_key_env and api_key_file are given", "keep one", at=("api_key_file",))
         for model in self.echoes:
             if model not in self.models:
                 raise refuse(f"{model!r} is not among models", suggest(model, self.models), at=("echoes", model))
         return self
+
+    def _names_its_place(self) -> None:
+        """A url, or what the transport takes in its place."""
+        if self.transport == "replay":
+            if self.file is None:
+                todo = "write for example file: answers.jsonl, relative to the fleet file"
+                raise refuse("a replay provider needs a file", todo, at=("file",))
+            if self.url is not None:
+                raise refuse("a replay provider takes a file in place of a url", "leave it out", at=("url",))
+        elif self.transport == "modal" and self.function is not None:
+            if self.url is not None:
+                raise refuse("both url and function are given", "keep one", at=("function",))
+        elif self.url is None:
+            raise refuse(f"a provider with transport {self.transport} needs a url", at=("url",))
+        if self.function is not None and self.transport != "modal":
+            raise refuse("a function is for the transport modal", "leave it out", at=("function",))
+        if self.file is not None and self.transport != "replay":
+            raise refuse("a file is for the transport replay", "leave it out", at=("file",))
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:

@@ -23,6 +23,7 @@ _IDENTIFIER = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 _MODEL_NAME = r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$"
 _LANGUAGE = r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
 _ENVIRONMENT_VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+_FUNCTION = r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$"
 _HEADER = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
 # Narrower than durationpy, whose `mm` is a month and which passes over what stands between two parts.
 _DURATION = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d|w))+$"
@@ -81,6 +82,13 @@ Language = Annotated[
     StringConstraints(pattern=_LANGUAGE, max_length=35),
     _form(_LANGUAGE, "a language code", "write for example en, fi or zh, in lower case (BCP 47)"),
 ]
+
+FunctionName = Annotated[
+    str,
+    StringConstraints(pattern=_FUNCTION, max_length=MAX_LINE),
+    _form(_FUNCTION, "the name of a deployed function", "write APP/FUNCTION, for example beacon-functions/complete"),
+]
+"""A function of Modal, with its app."""
 
 HeaderName = Annotated[
     str,

@@ -32,6 +32,7 @@ LOG_FILE = "log.db"
 LOG_VARIABLE = "BEACON_TRANSPARENCY_LOG"
 _VERSION = 1
 _BUSY_S = 30.0
+"""How long another process may hold the log; then the seal is tried again by whoever goes on with the job."""
 _PAGE = 1_000
 _TABLES = (
     "CREATE TABLE log (origin TEXT NOT NULL, key_id TEXT NOT NULL)",

@@ -34,6 +34,19 @@ def read_key(provider: Provider, base: Path, environ: Mapping[str, str]) -> str 
     return key
 
 
+def modal_token(key: str | None) -> tuple[str, str] | None:
+    """Id and secret of a token of Modal that is written `wk-…:ws-…` (for endpoints) or `ak-…:as-…` (for its API)."""
+    token_id, _, secret = (key or "").partition(":")
+    known = {"wk-": "ws-", "ak-": "as-"}.get(token_id[:3])
+    return (token_id, secret) if known is not None and secret.startswith(known) else None
+
+
+def secret_of(provider: Provider, key: str | None) -> str | None:
+    """What nobody else may see of the key: all of it, or the secret of a token whose id is none."""
+    token = modal_token(key) if provider.transport == "modal" else None
+    return key if token is None else token[1]
+
+
 def _read_file(path: Path, where: str) -> str:
     try:
         return path.read_text(encoding="utf-8").strip()

@@ -15,15 +15,17 @@ from beacon.domain.fleet import Fleet, Provider
 from beacon.domain.names import suggest
 from beacon.errors import DocumentError, InputError
 from beacon.router import failures, warming
-from beacon.router.credentials import read_key
+from beacon.router.credentials import read_key, secret_of
 from beacon.router.health import Health, ProviderState
 from beacon.router.lane import Lane, ProviderSnapshot
 from beacon.router.limits import Slots, wait_for_slot
 from beacon.router.redaction import without_key
 from beacon.router.selection import choose
 from beacon.router.transports.agent import AgentTransport
-from beacon.router.transports.base import Call, KeepsResults, Transport
+from beacon.router.transports.base import Call, KeepsByReference, KeepsResults, Report, Transport, nobody_notes
 from beacon.router.transports.control import Looked, Looks
+from beacon.router.transports.modal import ModalTransport
+from beacon.router.transports.modal_function import ModalFunctionTransport
 from beacon.router.transports.openai import OpenAITransport
 from beacon.router.transports.replay import Recordings, ReplayTransport
 
@@ -59,7 +61,8 @@ class Router:
                 faults.append(fault)
                 continue
             slots = Slots(provider.concurrency, self._clock)
-            lanes.append(Lane(provider, transport, slots, Health(provider.cold_start), self._clock, key))
+            secret = secret_of(provider, key)
+            lanes.append(Lane(provider, transport, slots, Health(provider.cold_start), self._clock, secret))
         if faults:
             raise DocumentError("the fleet", faults)
         return lanes
@@ -70,14 +73,12 @@ class Router:
                 return OpenAITransport(provider, key, self._clock)
             case "agent":
                 return AgentTransport(provider, key, self._clock)
+            case "modal" if provider.function is not None:
+                return ModalFunctionTransport(provider, key, self._clock)
+            case "modal":
+                return ModalTransport(provider, key, self._clock)
             case "replay":
                 return ReplayTransport(provider, self._recordings, self._clock)
-            case other:
-                raise InputError(
-                    f"transport {other!r} is not built into this version",
-                    where=f"provider {provider.name}",
-                    todo="use openai, agent or replay",
-                )
 
     async def __aenter__(self) -> Router:
         for lane in self._lanes:
@@ -142,32 +143,47 @@ class Router:
         transport = self._by_name[provider_name].transport
         return await transport.look(within_s) if isinstance(transport, Looks) else None
 
-    def keeps_results(self, provider_name: str | None) -> bool:
-        """Whether the provider's answers can be fetched by their keys; False for one that is not in the fleet."""
-        return self._keeper(provider_name) is not None
+    def keeps_results(self, provider_name: str | None, reference: str | None = None) -> bool:
+        """Whether the answer to an inference can be fetched, by its key or by the provider's `reference` to it.
 
-    async def fetch(self, provider_name: str | None, inference: Inference, deadline: Deadline) -> Outcome | None:
+        False for a provider that is not in the fleet.
+        """
+        return self._keeper(provider_name, reference) is not None
+
+    async def fetch(
+        self, provider_name: str | None, inference: Inference, deadline: Deadline, reference: str | None = None
+    ) -> Outcome | None:
         """What became of an inference that was sent to that provider before, without sending it again.
 
         None where the provider keeps no results, does not serve the inference's cell any more, or does not know
-        its key.
+        its key or `reference`.
         """
-        keeper = self._keeper(provider_name)
+        keeper = self._keeper(provider_name, reference)
         names = {lane.provider.name for lane in self._cells.get((inference.model, inference.region), ())}
         if keeper is None or provider_name is None or provider_name not in names:
             return None
-        found = await keeper.fetch(Call(inference, deadline, may_be_cold=False))
+        found = await keeper.fetch(Call(inference, deadline, may_be_cold=False, reference=reference))
         return None if found is None else without_key(found, self._by_name[provider_name].key)
 
-    async def cancel(self, provider_name: str | None, key: str, deadline: Deadline) -> None:
+    async def cancel(
+        self, provider_name: str | None, key: str, deadline: Deadline, reference: str | None = None
+    ) -> None:
         """Withdraws an inference from a provider that keeps results; elsewhere there is nothing to withdraw."""
-        keeper = self._keeper(provider_name)
-        if keeper is not None:
+        keeper = self._keeper(provider_name, reference)
+        if isinstance(keeper, KeepsResults):
             await keeper.cancel(key, deadline)
+        elif isinstance(keeper, KeepsByReference) and reference is not None:
+            await keeper.withdraw(reference, deadline)
 
-    def _keeper(self, provider_name: str | None) -> KeepsResults | None:
+    def _keeper(self, provider_name: str | None, reference: str | None) -> KeepsResults | KeepsByReference | None:
         lane = self._by_name.get(provider_name or "")
-        return lane.transport if lane is not None and isinstance(lane.transport, KeepsResults) else None
+        if lane is None:
+            return None
+        if isinstance(lane.transport, KeepsResults):
+            return lane.transport
+        if isinstance(lane.transport, KeepsByReference) and reference is not None:
+            return lane.transport
+        return None
 
     def expired_while_waiting(self, model: str, region: str, waited_ms: float) -> Failure:
         """The failure of an execution whose deadline passed before `place` had a slot for it."""
@@ -223,9 +239,10 @@ class Placement:
         may_be_cold = self._lane.health.may_be_cold(self._lane.clock.monotonic())
         return self.provider.cold_start if may_be_cold else 0.0
 
-    async def send(self, inference: Inference, deadline: Deadline) -> Outcome:
+    async def send(self, inference: Inference, deadline: Deadline, report: Report = nobody_notes) -> Outcome:
         """Asks the provider once. Never raises for what a provider or a network does.
 
+        `report` is told the provider's own reference to the inference, where it has one; what it raises is raised.
         Cancelling it aborts the request, but where the provider keeps results: `Router.fetch` finds the answer
         there, `Router.cancel` withdraws it. Raises ValueError for an inference of another cell or a second one.
         """
@@ -237,7 +254,7 @@ class Placement:
         if deadline.expired:
             where = failures.Where(lane.provider.name, Stage.ROUTE, stages)
             return failures.expired(where, "router, before the request was sent", starting=False)
-        return await lane.infer(Call(inference, deadline, may_be_cold, stages))
+        return await lane.infer(Call(inference, deadline, may_be_cold, stages, report=report))
 
     def release(self) -> None:
         if not self._released:

@@ -13,7 +13,7 @@ from beacon.domain.states import ExecutionStatus
 from beacon.router.router import Placement
 from beacon.runner.policy import Conclusion
 from beacon.runner.work import Work
-from beacon.store.group import Finish, Start
+from beacon.store.group import Finish, Noted, Start
 
 
 def attempt_key(execution_id: str, number: int) -> str:
@@ -45,6 +45,12 @@ def write_ahead(work: Work, placement: Placement, deadline: Deadline, clock: Clo
         written_at=now,
         deadline_at=now + deadline.left_s(),
     )
+
+
+def note(work: Work, reference: str) -> Noted:
+    """The provider's own reference to the newest attempt, from now on known to its work too."""
+    work.references[work.attempts] = reference
+    return Noted(attempt_key(work.execution.id, work.attempts), reference)
 
 
 def inference_of(work: Work, spec: JobSpec) -> Inference:
@@ -116,6 +122,7 @@ def finish_of(
         error=conclusion.message,
         counts=outcome.counts,
         stages_ms=outcome.stages_ms,
+        next_attempt_at=now + conclusion.pause_s if conclusion.status is ExecutionStatus.RETRYING else None,
     )
 
 

@@ -19,6 +19,7 @@ log = structlog.get_logger()
 
 BATCH = 500
 PAUSE_S = 0.5
+"""How often the answers that came in meanwhile are classified; no execution waits for it."""
 
 
 async def classify_until(

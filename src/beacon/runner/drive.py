@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 from beacon.domain.clock import Clock
@@ -26,7 +27,7 @@ from beacon.runner.recovery import Recovery
 from beacon.runner.work import ShardUnderWay, Work
 from beacon.store import interventions
 from beacon.store.database import Database
-from beacon.store.executions import OpenExecution, open_cells, open_in_shard
+from beacon.store.executions import OpenExecution, open_cells, open_in_shard, references_in_shard
 from beacon.store.group import Finish, Recorded
 from beacon.store.leases import Shard
 
@@ -103,7 +104,8 @@ class Drive:
                 return True
             if self.is_interrupted():
                 return False
-            works = [self._work(execution, under) for execution in found]
+            references = await self._database.read(references_in_shard, self.job_id, shard.number)
+            works = [self._work(execution, under, references.get(execution.id, {})) for execution in found]
             under.take(len(works))
             left_behind = [work for work in works if work.execution.status is ExecutionStatus.RUNNING]
             fetchable = {work for work in left_behind if self._recovery.can_fetch(work)}
@@ -122,9 +124,9 @@ class Drive:
             await under.all_settled()
         return False
 
-    def _work(self, execution: OpenExecution, under: ShardUnderWay) -> Work:
+    def _work(self, execution: OpenExecution, under: ShardUnderWay, references: dict[int, str]) -> Work:
         """A deadline that began under a runner that stopped does not run on: that time was no provider's."""
-        work = Work(execution, under, attempts=execution.attempts, counted=execution.counted)
+        work = Work(execution, under, execution.attempts, execution.counted, references=references)
         work.look_back = self._recovery.can_fetch(work)
         return work
 
@@ -196,7 +198,8 @@ class Drive:
             if work.look_back and await self._answered_before(work, provider, deadline):
                 return None
             with self._haltable():
-                outcome = await placement.send(attempt.inference_of(work, self.spec), deadline)
+                inference = attempt.inference_of(work, self.spec)
+                outcome = await placement.send(inference, deadline, partial(self._note_reference, work))
         except Halted:
             await self._give_up(work, provider)
             return None
@@ -269,8 +272,11 @@ class Drive:
             failure = attempt.stopped(self.stop_kind)
             await self._recorder.record(attempt.end_under_way(work, provider, failure, self._clock))
             await self._recovery.withdraw(work, provider)
-        elif not self._router.keeps_results(provider):
+        elif not self._router.keeps_results(provider, work.reference):
             await self._recorder.record(attempt.interrupted(work, provider, self._clock, ExecutionStatus.RETRYING))
+
+    async def _note_reference(self, work: Work, reference: str) -> None:
+        await self._recorder.record(attempt.note(work, reference))
 
     async def _end(self, work: Work, kind: FailureKind) -> None:
         await self._recorder.record(attempt.end_unsent(work, attempt.stopped(kind), self._clock))

@@ -13,6 +13,7 @@ from pathlib import Path
 LEASE_S = 15.0
 """How long a lease holds without being renewed; a killed process elsewhere is replaced within this time."""
 RENEW_S = 4.0
+"""How often leases are renewed, well within the time that they hold."""
 
 
 def new_owner() -> str:

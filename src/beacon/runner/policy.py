@@ -13,7 +13,9 @@ from beacon.domain.spec import Limits
 from beacon.domain.states import ExecutionStatus
 
 FIRST_PAUSE_S = 0.5
+"""Before the second attempt, unless the provider asked for a pause of its own; it doubles with each attempt."""
 LONGEST_PAUSE_S = 30.0
+"""The longest of these pauses. One that the deadline does not allow ends the execution at once, and says so."""
 
 
 @dataclass(frozen=True, slots=True)

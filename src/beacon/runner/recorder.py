@@ -14,23 +14,27 @@ from sqlalchemy import Connection
 from beacon.domain.clock import Clock
 from beacon.errors import BeaconError
 from beacon.store.database import Database
-from beacon.store.group import Finish, Recorded, Start, record_group
+from beacon.store.group import Finish, Noted, Recorded, Start, record_group
 
 LARGEST_GROUP = 500
+Item = Start | Finish | Noted
 
 
 class Recorder:
-    """Records starts and finishes of one job. `told` is called with what each group did."""
+    """Records starts and finishes of one job, and what is noted of attempts between them.
+
+    `told` is called with what each group did.
+    """
 
     def __init__(self, database: Database, job_id: str, clock: Clock, told: Callable[[Recorded], None]) -> None:
         self._database = database
         self._job_id = job_id
         self._clock = clock
         self._told = told
-        self._waiting: list[tuple[Start | Finish, asyncio.Future[bool]]] = []
+        self._waiting: list[tuple[Item, asyncio.Future[bool]]] = []
         self._committing: asyncio.Task[None] | None = None
 
-    async def record(self, item: Start | Finish) -> bool:
+    async def record(self, item: Item) -> bool:
         """Returns once the item is committed: whether the attempt may be sent, or the execution has moved.
 
         Raises DatabaseError where the group could not be committed.
@@ -60,22 +64,34 @@ class Recorder:
                 _fail(group, failure)
         self._committing = None
 
-    def _record(self, connection: Connection, starts: list[Start], finishes: list[Finish]) -> Recorded:
+    def _record(
+        self, connection: Connection, starts: list[Start], finishes: list[Finish], noted: list[Noted]
+    ) -> Recorded:
         """The clock is read inside the transaction, so that its moments do not lie before the wait for it."""
-        return record_group(connection, self._job_id, starts, finishes, self._clock.wall())
+        return record_group(connection, self._job_id, starts, finishes, self._clock.wall(), noted)
 
-    async def _commit(self, group: list[tuple[Start | Finish, asyncio.Future[bool]]]) -> None:
+    async def _commit(self, group: list[tuple[Item, asyncio.Future[bool]]]) -> None:
         starts = [item for item, _ in group if isinstance(item, Start)]
         finishes = [item for item, _ in group if isinstance(item, Finish)]
-        recorded = await self._database.write(self._record, starts, finishes)
+        noted = [item for item, _ in group if isinstance(item, Noted)]
+        recorded = await self._database.write(self._record, starts, finishes, noted)
         self._told(recorded)
         for item, future in group:
             if not future.cancelled():
-                moved = item.attempt_id in recorded.started if isinstance(item, Start) else None
-                future.set_result(item.execution_id in recorded.moved if moved is None else moved)
+                future.set_result(_came_to_pass(item, recorded))
 
 
-def _fail(group: list[tuple[Start | Finish, asyncio.Future[bool]]], failure: Exception) -> None:
+def _came_to_pass(item: Item, recorded: Recorded) -> bool:
+    match item:
+        case Start():
+            return item.attempt_id in recorded.started
+        case Finish():
+            return item.execution_id in recorded.moved
+        case Noted():
+            return True
+
+
+def _fail(group: list[tuple[Item, asyncio.Future[bool]]], failure: Exception) -> None:
     for _, future in group:
         if not future.done():
             future.set_exception(failure)

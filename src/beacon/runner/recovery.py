@@ -32,8 +32,8 @@ class Recovery:
         self._rng = rng
 
     def can_fetch(self, work: Work) -> bool:
-        """Whether the provider of the execution's newest attempt keeps its results."""
-        return work.attempts > 0 and self._router.keeps_results(work.execution.provider)
+        """Whether the provider of the execution's newest attempt keeps its result where it can be fetched."""
+        return work.attempts > 0 and self._router.keeps_results(work.execution.provider, work.reference)
 
     async def take_over(self, work: Work) -> Finish | None:
         """How the attempt that a stopped runner left under way ended; waits for it. None where nothing is known.
@@ -74,11 +74,11 @@ class Recovery:
         """Tells a provider that keeps results that nobody wants this one any more."""
         key = attempt.attempt_key(work.execution.id, work.attempts)
         deadline = work.deadline or Deadline.after(self._spec.limits.execution_deadline, self._clock)
-        await self._router.cancel(provider, key, deadline)
+        await self._router.cancel(provider, key, deadline, work.reference)
 
     async def _fetch(self, work: Work, deadline: Deadline) -> Outcome | None:
         inference = attempt.inference_of(work, self._spec)
-        return await self._router.fetch(work.execution.provider, inference, deadline)
+        return await self._router.fetch(work.execution.provider, inference, deadline, work.reference)
 
     def _conclude(self, work: Work, outcome: Outcome, deadline: Deadline) -> Conclusion:
         if isinstance(outcome, Failure):

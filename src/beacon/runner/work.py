@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from beacon.domain.deadline import Deadline
 from beacon.store.executions import OpenExecution
@@ -36,7 +36,8 @@ class ShardUnderWay:
 class Work:
     """`attempts` and `counted` grow here as they do in the database; `avoid` names providers that mismatched.
 
-    `look_back` until it was looked whether an attempt of an earlier time was answered after all.
+    `references` are providers' own names for attempts, by the attempt's number. `look_back` until it was looked
+    whether an attempt of an earlier time was answered after all.
     """
 
     execution: OpenExecution
@@ -47,6 +48,12 @@ class Work:
     cold_start_added: bool = False
     avoid: frozenset[str] = frozenset()
     look_back: bool = False
+    references: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def reference(self) -> str | None:
+        """How the provider refers to the newest attempt, where it does."""
+        return self.references.get(self.attempts)
 
     @property
     def cell(self) -> tuple[str, str]:

@@ -26,6 +26,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 BUSY_TIMEOUT_S = 5.0
+"""How long another process may hold the database; then a command says that it is locked, and a runner tries again."""
 READERS = 4
 
 

@@ -74,6 +74,21 @@ def cold_starts(connection: Connection, job_id: str) -> dict[str, float]:
     return waited
 
 
+def references_in_shard(connection: Connection, job_id: str, shard: int) -> dict[str, dict[int, str]]:
+    """How providers refer to attempts of the shard's open executions: by execution, then by attempt's number."""
+    mine = and_(executions.c.job_id == job_id, executions.c.shard == shard)
+    still_open = executions.c.status.in_([status.value for status in OPEN])
+    query = (
+        select(attempts.c.execution_id, attempts.c.number, attempts.c.call_id)
+        .join(executions, executions.c.id == attempts.c.execution_id)
+        .where(mine, still_open, attempts.c.call_id.is_not(None))
+    )
+    found: dict[str, dict[int, str]] = {}
+    for execution_id, number, call_id in connection.execute(query):
+        found.setdefault(execution_id, {})[number] = call_id
+    return found
+
+
 def _open(row: Row[Any]) -> OpenExecution:
     fields = dict(row._mapping)
     return OpenExecution(**(fields | {"status": ExecutionStatus(fields["status"])}))
@@ -82,7 +97,7 @@ def _open(row: Row[Any]) -> OpenExecution:
 _OF_EXECUTION = (
     *("id", "job_id", "ordinal", "question_id", "model", "region", "persona", "language", "repeat", "status"),
     *("kind", "stage", "error", "attempts", "provider", "queued_at", "started_at", "first_token_at"),
-    *("finished_at", "persisted_at", "duration_ms"),
+    *("finished_at", "persisted_at", "duration_ms", "deadline_at", "next_attempt_at"),
 )
 _OF_RESULT = (
     *("answer", "finish_reason", "retracted", "model_echoed", "region_stated", "region_evidence", "upstream"),

@@ -47,7 +47,8 @@ class Finish:
     """How an attempt ended, and the status that its execution takes.
 
     `attempt_id` is None where the execution ended without a further attempt. `answer` is set exactly for
-    `completed`. `kept` is an answer that is no result but is kept as evidence, as JSON.
+    `completed`. `kept` is an answer that is no result but is kept as evidence, as JSON. `next_attempt_at` is when
+    an execution that is retried may be sent again.
     """
 
     execution_id: str
@@ -68,6 +69,15 @@ class Finish:
     counts: bool = True
     stages_ms: dict[str, float] | None = None
     kept: str | None = None
+    next_attempt_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """How the provider itself refers to an attempt that is under way: the name under which its result is kept."""
+
+    attempt_id: str
+    call_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +104,16 @@ class _Before:
 
 
 def record_group(
-    connection: Connection, job_id: str, starts: Sequence[Start], finishes: Sequence[Finish], now: float
+    connection: Connection,
+    job_id: str,
+    starts: Sequence[Start],
+    finishes: Sequence[Finish],
+    now: float,
+    noted: Sequence[Noted] = (),
 ) -> Recorded:
     """Records a group of one job. An execution that stands among both is started first.
 
-    Raises NotFoundError for an unknown job.
+    What is noted moves nothing: it is no news to whoever follows the job. Raises NotFoundError for an unknown job.
     """
     standing = select(jobs.c.seq, jobs.c.status, jobs.c.stop_kind, jobs.c.cost_usd).where(jobs.c.id == job_id)
     job = connection.execute(standing).first()
@@ -111,6 +126,7 @@ def record_group(
     accepted = [start for start in starts if sending and _may_start(start, before, epochs)]
     ended = _one_each([finish for finish in finishes if _may_finish(finish, before)])
     _write_starts(connection, accepted)
+    _NOTE_CALL.execute(connection, [(note.attempt_id, note.call_id) for note in noted])
     _write_finishes(connection, ended, now)
     taken = {id(finish) for finish in ended}
     _write_refused(connection, [finish for finish in finishes if id(finish) not in taken])
@@ -167,6 +183,7 @@ def _epochs(connection: Connection, job_id: str, numbers: set[int]) -> dict[int,
 _INSERT_ATTEMPT = Insert(
     attempts, ("id", "execution_id", "number", "epoch", "provider", "status", "counts", "written_at")
 )
+_NOTE_CALL = Update(attempts, "id", ("call_id",))
 _START_EXECUTION = Update(executions, "id", ("status", "attempts", "provider", "deadline_at", "kind", "stage", "error"))
 _END_ATTEMPT = Update(
     attempts,
@@ -175,7 +192,7 @@ _END_ATTEMPT = Update(
 )
 _OF_END = (
     *("status", "kind", "stage", "error", "provider", "started_at", "first_token_at", "finished_at"),
-    *("persisted_at", "duration_ms"),
+    *("persisted_at", "duration_ms", "next_attempt_at"),
 )
 _END_EXECUTION = Update(executions, "id", _OF_END, added=("counted",))
 _OF_ANSWER = (
@@ -229,7 +246,8 @@ def _execution_row(finish: Finish, now: float) -> Row:
     begun = (finish.started_at, finish.first_token_at)
     ended = (finish.finished_at, now) if over else (None, None)
     counted = int(finish.counts and finish.attempt_id is not None)
-    return (finish.execution_id, finish.status.value, *why, *begun, *ended, finish.duration_ms, counted)
+    times = (finish.duration_ms, finish.next_attempt_at)
+    return (finish.execution_id, finish.status.value, *why, *begun, *ended, *times, counted)
 
 
 def _result_row(finish: Finish, answer: Answer) -> Row:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 
 from beacon.errors import DatabaseTooNewError
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """All revisions, oldest first; the last is what this Beacon needs."""
 
 

@@ -130,6 +130,8 @@ executions = Table(
     Column("finished_at", Double),
     Column("persisted_at", Double),
     Column("duration_ms", Double),
+    # While it is retrying: when its next attempt may be sent.
+    Column("next_attempt_at", Double),
     Index(None, "job_id", "ordinal", unique=True),
     Index(None, "job_id", "shard", "status"),
     ForeignKeyConstraint(["job_id", "shard"], ["shards.job_id", "shards.number"]),
@@ -151,6 +153,7 @@ attempts = Table(
     Column("stage", Text),
     Column("error", Text),
     Column("counts", Boolean, nullable=False, server_default=text("true")),
+    # How the provider itself refers to it, where it keeps the result under a name of its own.
     Column("call_id", Text),
     Column("written_at", Double, nullable=False),
     Column("started_at", Double),

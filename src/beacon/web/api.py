@@ -12,6 +12,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from beacon.domain.states import ExecutionStatus
 from beacon.errors import ConflictError, DatabaseError, DocumentError, InputError
+from beacon.runner.explain import Explanation, explain
 from beacon.store import executions, jobs, reports
 from beacon.store.executions import Filter
 from beacon.web import body, cursors
@@ -32,6 +33,7 @@ from beacon.web.shapes import (
 from beacon.web.watch import Watch
 
 HEARTBEAT_S = 15
+"""A comment is sent on a silent event stream this often, below the idle limit of common proxies."""
 _PROBLEM: dict[str, Any] = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
 _DESCRIBED = {
     400: "malformed",
@@ -129,6 +131,13 @@ async def get_execution(execution_id: str, portal: Here) -> ExecutionDetail:
     attempts = await portal.database.read(executions.attempts_of, execution_id)
     plain = execution_out(row).model_dump()
     return ExecutionDetail(**plain, attempts_made=[attempt_out(attempt) for attempt in attempts])
+
+
+@router.get("/executions/{execution_id}/explanation", tags=["executions"])
+async def explain_execution(execution_id: str, portal: Here) -> Explanation:
+    """Where the execution's time went; for one that is not over, what it waits for, since when and until when."""
+    providers = portal.snapshot() if portal.snapshot else ()
+    return await explain(portal.database, execution_id, portal.clock.wall(), providers)
 
 
 @router.get("/jobs/{job_id}/report", tags=["jobs"])

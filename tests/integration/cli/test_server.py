@@ -49,6 +49,12 @@ async def test_a_server_runs_the_job_and_refuses_as_the_embedded_runner_does(rea
         assert here["findings"] == ran.document["findings"]
         assert here["barrier_gap_ms"] == ran.document["barrier_gap_ms"]
 
+        execution = f"{ran.job_id}-000000"
+        explained = (await ready("explain", execution, "--server", address, "--json")).document
+        assert explained["status"] == "completed"
+        assert (await ready("explain", execution, "--json")).document["waterfall"] == explained["waterfall"]
+        assert "inference" in (await ready("explain", execution)).out
+
         followed = await ready("run", "--resume", ran.job_id, "--server", f"{address}/")
         assert followed.code == 0, followed.err
         assert "8 of 8 completed" in followed.out

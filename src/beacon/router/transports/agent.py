@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,7 +18,7 @@ from pydantic import ValidationError
 from yarl import URL
 
 from beacon import __version__
-from beacon.domain.answer import Inference, Outcome
+from beacon.domain.answer import Outcome
 from beacon.domain.clock import Clock
 from beacon.domain.deadline import Deadline
 from beacon.domain.failure import Failure
@@ -28,9 +27,10 @@ from beacon.domain.mailbox import UNKNOWN_KEY, MailboxEntry, MailboxError
 from beacon.router.failures import quoted
 from beacon.router.transports.base import Call
 from beacon.router.transports.completion import MAX_BODY_BYTES, loads
-from beacon.router.transports.connection import RequestBody, open_session
+from beacon.router.transports.connection import RequestBody, open_session, pauses_between_tries
 from beacon.router.transports.control import Caller, Looked
 from beacon.router.transports.exchange import reason, retry_after_s
+from beacon.router.transports.request import call_headers, chat_request
 from beacon.router.transports.visit import Visit
 
 WAIT_S = 20.0
@@ -38,8 +38,6 @@ WAIT_S = 20.0
 FIRST_PATIENCE_S = 5.0
 """How much longer than that a try may be silent before it is given up for the next one, which has twice as long. It
 ends a try, never an inference: a connection that has died without a word would else take the whole deadline."""
-FIRST_PAUSE_S = 0.1
-LONGEST_PAUSE_S = 2.0
 _NOBODYS_KEY = "beacon.look"
 _TROUBLED_WAY = frozenset({408, 500, 502, 503, 504})
 
@@ -133,11 +131,11 @@ class AgentTransport:
 
     async def _submit(self, visit: Visit) -> Failure | None:
         """Hands the work in until the mailbox tells that it has it; a failure where it will not take it."""
-        patience, pauses = FIRST_PATIENCE_S, _pauses()
+        patience, pauses = FIRST_PATIENCE_S, pauses_between_tries()
         while True:
             sent_before = visit.sent
             body = RequestBody(json.dumps(self._document(visit.call)).encode(), self._clock.monotonic)
-            reply = await self._try(visit, "PUT", patience, data=body, headers=_headers(visit.call))
+            reply = await self._try(visit, "PUT", patience, data=body, headers=call_headers(visit.call))
             visit.sent = visit.sent or body.sent_at is not None
             if reply is None:
                 if not visit.sent:
@@ -158,7 +156,7 @@ class AgentTransport:
 
     async def _until_over(self, visit: Visit) -> Outcome | None:
         """Reads until the work is over; None where the mailbox says that it does not know the key."""
-        patience, pauses = FIRST_PATIENCE_S, _pauses()
+        patience, pauses = FIRST_PATIENCE_S, pauses_between_tries()
         while True:
             since = self._clock.monotonic()
             wait = min(WAIT_S, visit.call.deadline.left_s())
@@ -170,7 +168,7 @@ class AgentTransport:
                 if not reply.entry.under_way:
                     return visit.end(reply.entry)
                 if self._clock.monotonic() - since > wait / 2:
-                    pauses = _pauses()
+                    pauses = pauses_between_tries()
                     continue
             elif reply.status == 404 and reply.error is not None:
                 return None
@@ -212,7 +210,7 @@ class AgentTransport:
 
     def _document(self, call: Call) -> dict[str, Any]:
         model = self._provider.models[call.inference.model]
-        request = _request(call.inference, model)
+        request = chat_request(call.inference, model)
         return {
             "region": self._provider.region,
             "model": model,
@@ -221,32 +219,5 @@ class AgentTransport:
         }
 
 
-def _request(inference: Inference, model: str) -> dict[str, Any]:
-    """A chat-completions request; a mailbox keeps whole answers, so nothing is streamed."""
-    request: dict[str, Any] = {
-        "model": model,
-        "messages": [{"role": m.role, "content": m.content} for m in inference.messages],
-        "temperature": inference.temperature,
-        "max_tokens": inference.max_tokens,
-    }
-    return request if inference.top_p is None else {**request, "top_p": inference.top_p}
-
-
-def _headers(call: Call) -> dict[str, str]:
-    return {
-        "X-Beacon-Key": call.inference.key,
-        "X-Beacon-Attempt": str(call.inference.attempt),
-        "X-Beacon-Deadline-Ms": str(call.deadline.left_ms()),
-    }
-
-
 def _error_in(document: Any) -> Any:
     return document.get("error") if isinstance(document, dict) else None
-
-
-def _pauses() -> Iterator[float]:
-    """Seconds between two tries, doubling."""
-    pause = FIRST_PAUSE_S
-    while True:
-        yield pause
-        pause = min(LONGEST_PAUSE_S, 2 * pause)

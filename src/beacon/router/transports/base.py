@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from beacon.domain.answer import Inference, Outcome
 from beacon.domain.deadline import Deadline
+
+Report = Callable[[str], Awaitable[None]]
+
+
+async def nobody_notes(reference: str) -> None:
+    """For calls of which nobody records anything."""
 
 
 @dataclass(slots=True)
@@ -15,12 +22,17 @@ class Call:
 
     `may_be_cold` tells that the provider has a cold start and was not known to be warm when the call began;
     `stages_ms` holds the time that earlier stages took, in milliseconds, and the transport adds its own.
+
+    `report` is told the provider's own reference to the inference as soon as there is one, and returns when it is
+    recorded; `reference` is what was told of the same inference before.
     """
 
     inference: Inference
     deadline: Deadline
     may_be_cold: bool
     stages_ms: dict[str, float] = field(default_factory=dict)
+    reference: str | None = None
+    report: Report = nobody_notes
 
 
 class Transport(Protocol):
@@ -55,5 +67,22 @@ class KeepsResults(Protocol):
         ...
 
     async def cancel(self, key: str, deadline: Deadline) -> None:
+        """Withdraws an inference, with one try before the deadline. Never raises for what a network does."""
+        ...
+
+
+@runtime_checkable
+class KeepsByReference(Protocol):
+    """What a transport offers besides where its provider keeps results under a reference of its own making.
+
+    Before the provider has told the reference, a cut leaves the outcome unknown. From then on it is as with
+    `KeepsResults`: cancelling `infer` leaves the work, `withdraw` ends it as far as the provider allows.
+    """
+
+    async def fetch(self, call: Call) -> Outcome | None:
+        """What became of the inference of `call.reference`, as `KeepsResults.fetch` tells it."""
+        ...
+
+    async def withdraw(self, reference: str, deadline: Deadline) -> None:
         """Withdraws an inference, with one try before the deadline. Never raises for what a network does."""
         ...

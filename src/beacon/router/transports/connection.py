@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from aiohttp import (
     AddrInfoType,
@@ -22,7 +22,12 @@ REUSE_IDLE_S = 1.5
 servers (gunicorn's 2 s; uvicorn and llama.cpp have 5 s): a request written to a connection that the server
 is just closing would leave its outcome unknown. No request ends because of it."""
 
-_KEEPALIVE_OPTIONS = {
+FIRST_PAUSE_S = 0.1
+"""Between two tries of what may be repeated; it doubles with each."""
+LONGEST_PAUSE_S = 2.0
+"""The longest of these pauses."""
+
+KEEPALIVE_OPTIONS = {
     "TCP_KEEPIDLE": 30,  # seconds of silence before the first probe: below the idle limit of common NATs
     "TCP_KEEPINTVL": 15,
     "TCP_KEEPCNT": 127,  # the most there is: probes keep the way open, the deadline alone ends the wait
@@ -40,11 +45,19 @@ def open_session(headers: dict[str, str]) -> ClientSession:
     )
 
 
+def pauses_between_tries() -> Iterator[float]:
+    """Seconds between two tries of what may be repeated, doubling."""
+    pause = FIRST_PAUSE_S
+    while True:
+        yield pause
+        pause = min(LONGEST_PAUSE_S, 2 * pause)
+
+
 def _open_socket(address: AddrInfoType) -> socket.socket:
     family, kind, protocol, _, _ = address
     opened = socket.socket(family, kind, protocol)
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEPALIVE_OPTIONS.items():
+    for name, value in KEEPALIVE_OPTIONS.items():
         option = getattr(socket, name, None)
         if option is not None:
             opened.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -33,18 +33,32 @@ from beacon.router.transports.connection import RequestBody
 from beacon.router.transports.text import whole
 
 MAX_RETRY_AFTER_S = 86_400.0
+"""The longest pause that a provider may ask for; what it says beyond is taken for this."""
 _MAX_ERROR_BYTES = 2**16
 _MAX_HEADER = 200
 
 
 class Exchange:
-    """`response` is there once its head has come; `whole` once a whole answer was read from it."""
+    """`response` is there once its head has come; `whole` once a whole answer was read from it.
 
-    def __init__(self, provider: Provider, call: Call, body: RequestBody, key: str | None, clock: Clock) -> None:
+    `stage` is what the wait for the answer counts as, `hop` where it is waited.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        call: Call,
+        body: RequestBody,
+        key: str | None,
+        clock: Clock,
+        stage: Stage = Stage.INFERENCE,
+    ) -> None:
         self.call = call
         self.body = body
         self.response: ClientResponse | None = None
         self.whole = False
+        self.hop = f"router to {URL(provider.url or '').origin()}"
+        self._stage = stage
         self._provider = provider
         self._key = key
         self._clock = clock
@@ -76,6 +90,16 @@ class Exchange:
         except (ClientError, HttpProcessingError) as error:
             return self._broken(error)
 
+    def read_anew(self) -> None:
+        """Another response to the same inference is going to be read; what came of the last one does not count."""
+        if self.response is not None:
+            self.response.close()
+        self.response, self.whole, self._completion = None, False, Completion(self._clock.monotonic)
+
+    def lost(self, what: str, http_status: int) -> Failure:
+        """The provider had the inference, and its result is gone."""
+        return self._fail(FailureKind.RESULT_LOST, what, http_status=http_status)
+
     def at_deadline(self) -> Outcome:
         """What is to be said when the deadline has passed and the request was cut off by it."""
         response = self.response
@@ -85,7 +109,7 @@ class Exchange:
             return self._answer(response)
         characters = len(self._completion.text)
         progress = f"had sent {characters} characters of its answer" if characters else "had not answered"
-        return expired(self._where(), self._hop(), starting=self._starting(), progress=progress)
+        return expired(self._where(), self.hop, starting=self._starting(), progress=progress)
 
     async def _read(self, response: ClientResponse) -> None:
         completion, content = self._completion, response.content
@@ -202,7 +226,7 @@ class Exchange:
             return self._fail(FailureKind.PROTOCOL_ERROR, f"answered with broken HTTP: {quoted(str(error))}")
         came = self._completion.size
         after = f"after {came} bytes of the answer" if came else "before any answer"
-        what = f"was cut off after the request was sent, {after} (hop: {self._hop()}; {reason(error)})"
+        what = f"was cut off after the request was sent, {after} (hop: {self.hop}; {reason(error)})"
         return self._fail(FailureKind.OUTCOME_UNKNOWN, what)
 
     def _fail(
@@ -239,22 +263,20 @@ class Exchange:
         elif self._starting():
             stage = Stage.COLD_START
         else:
-            stage = waiting_in or Stage.INFERENCE
+            stage = waiting_in or self._stage
         return Where(self._provider.name, stage, self._stages(self._clock.monotonic(), stage))
 
-    def _stages(self, now: float, waiting_in: Stage = Stage.INFERENCE) -> dict[str, float]:
+    def _stages(self, now: float, waiting_in: Stage | None = None) -> dict[str, float]:
         sent_at = self.body.sent_at
         stages = dict(self.call.stages_ms)
         stages[Stage.CONNECT.value] = 1000 * ((now if sent_at is None else sent_at) - self._began)
         if sent_at is not None:
-            stages[waiting_in.value] = stages.get(waiting_in.value, 0.0) + 1000 * (now - sent_at)
+            stage = (waiting_in or self._stage).value
+            stages[stage] = stages.get(stage, 0.0) + 1000 * (now - sent_at)
         return stages
 
     def _wall(self, moment: float) -> float:
         return self._began_wall + moment - self._began
-
-    def _hop(self) -> str:
-        return f"router to {URL(self._provider.url or '').origin()}"
 
 
 async def _error_text(response: ClientResponse) -> str:

@@ -22,6 +22,7 @@ from beacon.router.transports.base import Call
 from beacon.router.transports.connection import RequestBody, open_session
 from beacon.router.transports.control import Caller, Looked, list_models
 from beacon.router.transports.exchange import Exchange
+from beacon.router.transports.request import call_headers, chat_request
 
 
 class OpenAITransport:
@@ -37,9 +38,10 @@ class OpenAITransport:
 
     async def open(self) -> None:
         headers = {"User-Agent": f"beacon/{__version__}", "Accept-Encoding": "identity"}
-        if self._key is not None:
-            headers["Authorization"] = f"Bearer {self._key}"
-        self._session = open_session(headers)
+        self._session = open_session(headers | self._credentials())
+
+    def _credentials(self) -> dict[str, str]:
+        return {} if self._key is None else {"Authorization": f"Bearer {self._key}"}
 
     async def close(self) -> None:
         for response, timer in self._lingering.items():
@@ -65,21 +67,18 @@ class OpenAITransport:
         caller = Caller(self._open, self._clock, self._key, self._provider.region_header)
         return await list_models(caller, self._provider.url or "", within_s)
 
+    async def _ask(self, exchange: Exchange) -> Outcome:
+        return await exchange.run(partial(self._post, exchange))
+
+    async def _post(self, exchange: Exchange) -> ClientResponse:
+        headers = call_headers(exchange.call)
+        return await self._open.post(self._url, data=exchange.body, headers=headers, allow_redirects=False)
+
     @property
     def _open(self) -> ClientSession:
         if self._session is None:
             raise RuntimeError("the router is not open")
         return self._session
-
-    async def _ask(self, exchange: Exchange) -> Outcome:
-        call = exchange.call
-        headers = {
-            "X-Beacon-Key": call.inference.key,
-            "X-Beacon-Attempt": str(call.inference.attempt),
-            "X-Beacon-Deadline-Ms": str(call.deadline.left_ms()),
-        }
-        post = partial(self._open.post, self._url, data=exchange.body, headers=headers, allow_redirects=False)
-        return await exchange.run(post)
 
     def _part_with(self, exchange: Exchange) -> None:
         """Gives the connection back for reuse if its answer is whole, and closes it otherwise.
@@ -105,15 +104,8 @@ class OpenAITransport:
             response.close()
 
     def _document(self, inference: Inference) -> dict[str, Any]:
-        document: dict[str, Any] = {
-            "model": self._provider.models[inference.model],
-            "messages": [{"role": m.role, "content": m.content} for m in inference.messages],
-            "temperature": inference.temperature,
-            "max_tokens": inference.max_tokens,
-            "stream": self._provider.stream,
-        }
-        if inference.top_p is not None:
-            document["top_p"] = inference.top_p
+        document = chat_request(inference, self._provider.models[inference.model])
+        document["stream"] = self._provider.stream
         if self._provider.stream:
             document["stream_options"] = {"include_usage": True}
         return document

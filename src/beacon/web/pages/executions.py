@@ -16,7 +16,7 @@ from beacon.store.executions import Filter
 from beacon.web import cursors
 from beacon.web.pages.job import question_text
 from beacon.web.pages.render import url
-from beacon.web.pages.waterfall import waterfall
+from beacon.web.pages.waterfall import chart
 from beacon.web.portal import Here
 from beacon.web.text import unseen, words
 
@@ -122,7 +122,7 @@ async def one_execution(execution_id: str, request: Request, portal: Here) -> Re
         flags=[flag for flag in (row["flags"] or "").split(",") if flag],
         means=_CLASSES.get(row["label"] or ""),
         attempts=[_attempt(attempt) for attempt in attempts],
-        chart=waterfall(row["queued_at"], attempts),
+        chart=chart(row, attempts),
         siblings=await _siblings(portal, row),
         may_retry=row["status"] in UNSUCCESSFUL and job.status is not JobStatus.FINALIZING,
     )

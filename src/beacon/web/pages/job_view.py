@@ -16,6 +16,7 @@ from beacon.web.shapes import known_cost
 from beacon.web.text import counted, dollars, duration, moment, number, plain, words
 
 _TOO_EARLY_S = 2.0
+"""An estimate of the time left is shown from then on."""
 _TOO_FEW = 5
 """Before this no time left is guessed."""
 MOST_MODELS_NAMED = 4

@@ -17,6 +17,7 @@ from beacon.web.portal import Here
 router = APIRouter(include_in_schema=False)
 SEE_OTHER = 303
 YEAR_S = 365 * 86_400
+"""How long a browser may keep files whose address holds a hash of their content."""
 
 
 @router.get("/jobs/{job_id}/spec")

@@ -1,14 +1,15 @@
-"""Where the time of an execution went: its attempts one under the other, each with its stages in order."""
+"""The chart of where an execution's time went: the waterfall with places on an axis."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from beacon.domain.failure import Stage
+from beacon.domain.waterfall import Span, Waterfall, waterfall
+from beacon.runner.explain import times_of
 
 _KINDS: dict[str, str] = {
     Stage.QUEUE: "w-wait",
@@ -19,11 +20,10 @@ _KINDS: dict[str, str] = {
     Stage.FETCH: "w-wait",
     Stage.PERSIST: "w-own",
 }
-_ENDED_WELL = frozenset({"answered", "sent"})
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class Bar:
     """One stage: places in percent of the axis, times in milliseconds from the moment of queueing."""
 
     stage: str
@@ -35,58 +35,39 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class AttemptSpans:
+class AttemptBars:
     number: int
-    spans: tuple[Span, ...]
+    spans: tuple[Bar, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Waterfall:
+class Chart:
     """`ticks` are labels at equal distances from 0 to the end of the axis; `longest` is what took most."""
 
-    attempts: tuple[AttemptSpans, ...]
+    attempts: tuple[AttemptBars, ...]
     ticks: tuple[str, ...]
     total_ms: float
     longest: Span | None
 
 
-def waterfall(queued_at: float, attempts: Sequence[dict[str, Any]]) -> Waterfall | None:
-    """None where no stage of any attempt was recorded.
-
-    An attempt's stages are laid end to end before its `finished_at`: stages are durations of a monotonic clock,
-    and only the moments at their ends come from the wall clock.
-    """
-    laid = [(a, _stages(a)) for a in attempts if a["stages_json"] and a["finished_at"] is not None]
-    if not any(stages for _, stages in laid):
+def chart(row: dict[str, Any], attempts: Sequence[dict[str, Any]]) -> Chart | None:
+    """None where no stage of any attempt was recorded."""
+    told = waterfall(row["queued_at"], times_of(attempts), row["persisted_at"])
+    if told is None:
         return None
-    total = max(1000 * (a["finished_at"] - queued_at) for a, _ in laid)
-    total = max([total, *(sum(stages.values()) for _, stages in laid)])
-    rows = []
-    for attempt, stages in laid:
-        end = max(1000 * (attempt["finished_at"] - queued_at), sum(stages.values()))
-        rows.append(AttemptSpans(attempt["number"], tuple(_spans(attempt, stages, end, total))))
-    every = [span for row in rows for span in row.spans]
-    longest = max(every, key=lambda span: span.took_ms)
-    axis = _axis(total)
-    return Waterfall(tuple(rows), axis, total, longest if longest.took_ms > 0.5 * total else None)
+    scale = 100 / _ceiling(told.total_ms)
+    return Chart(_bars(told, scale), _axis(told.total_ms), told.total_ms, told.longest)
 
 
-def _stages(attempt: dict[str, Any]) -> dict[str, float]:
-    found = json.loads(attempt["stages_json"])
-    order = [stage.value for stage in Stage]
-    known = sorted(found, key=lambda name: order.index(name) if name in order else len(order))
-    return {name: float(found[name]) for name in known if isinstance(found[name], int | float)}
+def _bars(told: Waterfall, scale: float) -> tuple[AttemptBars, ...]:
+    return tuple(
+        AttemptBars(attempt.number, tuple(_bar(span, scale) for span in attempt.spans)) for attempt in told.attempts
+    )
 
 
-def _spans(attempt: dict[str, Any], stages: dict[str, float], end: float, total: float) -> list[Span]:
-    spans, begin = [], end - sum(stages.values())
-    scale = 100 / _ceiling(total)
-    for name, took in stages.items():
-        lost = attempt["status"] not in _ENDED_WELL and name == attempt["stage"]
-        kind = "w-lost" if lost else _KINDS.get(name, "w-own")
-        spans.append(Span(name, kind, begin * scale, max(took * scale, 0.15), begin, took))
-        begin += took
-    return spans
+def _bar(span: Span, scale: float) -> Bar:
+    kind = "w-lost" if span.lost else _KINDS.get(span.stage, "w-own")
+    return Bar(span.stage, kind, span.begin_ms * scale, max(span.took_ms * scale, 0.15), span.begin_ms, span.took_ms)
 
 
 def _ceiling(total: float) -> float:
