@@ -40,6 +40,7 @@ ROOMS = {
     "cli": "On the command line",
 }
 ELSEWHERE = "Elsewhere"
+DERIVED = re.compile("left|cold_start")
 HEAD = """# Time limits
 
 Written by `make timeouts` from the code; a test fails while the two differ. Every duration is in seconds.
@@ -55,7 +56,7 @@ starting), and the sentence names the hop and the time each stage took.
 |---|---|---|
 """
 AFTER_DEADLINE = """
-These waits end with it, each by the expression that stands in the code:
+These waits are derived from it, or from the provider's `cold_start`, each by the expression that stands in the code:
 
 | where | how long it waits |
 |---|---|
@@ -128,7 +129,7 @@ def _waits_in(path: Path) -> Iterator[Wait]:
 
 def document() -> str:
     lines = [HEAD, *_deadlines(), AFTER_DEADLINE]
-    lines += [f"| `{wait.place}` | `{wait.told}` |\n" for wait in waits() if "left" in wait.told]
+    lines += [f"| `{wait.place}` | `{wait.told}` |\n" for wait in waits() if DERIVED.search(wait.told)]
     lines.append(OTHERS)
     everything = constants()
     for title in dict.fromkeys([*ROOMS.values(), ELSEWHERE]):

@@ -17,7 +17,10 @@ from beacon.store.database import Database
 
 
 class ProviderView(Protocol):
-    """What a router in this process knows of a provider now; `blocked_until` in seconds since the epoch."""
+    """What a router in this process knows of a provider now.
+
+    `blocked_until`, and `start_expected_at` where it is starting, are in seconds since the epoch.
+    """
 
     @property
     def name(self) -> str: ...
@@ -25,6 +28,8 @@ class ProviderView(Protocol):
     def blocked_until(self) -> float | None: ...
     @property
     def blocked_why(self) -> str | None: ...
+    @property
+    def start_expected_at(self) -> float | None: ...
     @property
     def in_flight(self) -> int: ...
     @property
@@ -162,6 +167,10 @@ def _for_a_slot(
 ) -> Waiting:
     names = [provider.name for provider in fleet.serving(row["model"], row["region"])]
     here = {view.name: view for view in providers if view.name in names}
+    starts = [view.start_expected_at for view in here.values() if view.start_expected_at is not None]
+    if starts and len(starts) == len(names):
+        what = f"the start of {', '.join(here)}, which takes no more work until it is there"
+        return Waiting(what, Stage.COLD_START.value, since, min(starts))
     blocked = [view for view in here.values() if view.blocked_until is not None and view.blocked_until > now]
     if blocked and len(blocked) == len(names):
         until = min(view.blocked_until or now for view in blocked)

@@ -116,6 +116,35 @@ async def test_a_provider_that_asked_for_a_pause_is_named_with_the_moment(bench)
     assert blocked.waits_for.since == blocked.queued_at
 
 
+async def test_an_execution_that_waits_for_a_provider_to_start_is_told_until_when(bench):
+    """Told by the router: one try of the starting provider is under way, the rest wait for it."""
+    gate = asyncio.Event()
+
+    async def act(number, body, request):
+        if number == 1:
+            return web.json_response({"error": "loading"}, status=503, headers={"Retry-After": "60"})
+        await gate.wait()
+        return answer()
+
+    provider = Scripted(act)
+    async with serving(provider):
+        fleet = fleet_of({"us": provider}, cold_start="90s", concurrency=1)
+        job_id = await bench.submit(fleet, questions=1, repeats=2)
+        async with bench.runner(fleet) as runner:
+            driving = asyncio.create_task(runner.drive(job_id))
+            async with asyncio.timeout(60):
+                while runner.router.snapshot()[0].start_expected_at is None:
+                    await asyncio.sleep(0.01)
+            rows = await bench.database.read(executions.page, job_id)
+            pending = next(row for row in rows if row["status"] == "pending")
+            waiting = await explain(bench.database, pending["id"], CLOCK.wall(), runner.router.snapshot())
+            runner.stop()
+            await driving
+    assert waiting.waits_for.stage == Stage.COLD_START
+    assert waiting.waits_for.what.startswith("the start of us-a")
+    assert 60 < waiting.waits_for.until - waiting.asked_at <= 90
+
+
 async def test_a_job_that_nobody_runs_says_so(bench):
     async def act(number, body, request):
         return answer()
