@@ -43,8 +43,8 @@ MODELS = {
 }
 
 WARM = {"never": 0, "prewarm": 0, "window": 0, "always": 1}
-"""Containers kept while nobody asks, by Beacon's keep-warm policies. A window is held open by deploying with
-`always` at its beginning and `never` at its end."""
+"""Containers kept while nobody asks, by Beacon's keep-warm policies. With `prewarm` and `window` it is Beacon that
+wakes an endpoint and keeps it awake, by `keep_warm` in the fleet."""
 
 keep_warm = os.environ.get("BEACON_KEEP_WARM", "never")
 idle_s = int(os.environ.get("BEACON_IDLE_S", "300"))
