@@ -74,7 +74,7 @@ class Recorder:
         starts = [item for item, _ in group if isinstance(item, Start)]
         finishes = [item for item, _ in group if isinstance(item, Finish)]
         noted = [item for item, _ in group if isinstance(item, Noted)]
-        recorded = await self._database.write(self._record, starts, finishes, noted)
+        recorded = await self._database.write_at_once(self._record, starts, finishes, noted)
         self._told(recorded)
         for item, future in group:
             if not future.cancelled():

@@ -11,6 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -20,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from beacon.errors import BeaconError, DatabaseError, InputError
-from beacon.store.migrate import bring_up_to_date, is_up_to_date, revision
+from beacon.store.migrate import bring_up_to_date, revision, revision_is_newest
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,8 +37,19 @@ class Database(Protocol):
     @property
     def url(self) -> str: ...
 
+    async def prepare(self) -> None:
+        """Creates or migrates the database where needed; raises DatabaseTooNewError where a newer Beacon wrote it."""
+        ...
+
     async def write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs `function` in one transaction that is committed when this returns."""
+        ...
+
+    async def write_at_once(
+        self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Runs `function`, which writes by a single statement where the database is a server: without a transaction
+        around it, so that no lock outlives the statement, whatever becomes of this process."""
         ...
 
     async def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -82,19 +94,8 @@ class SqliteDatabase:
     def url(self) -> str:
         return f"sqlite:///{self.path}"
 
-    @classmethod
-    async def open(cls, path: Path) -> SqliteDatabase:
-        """Creates or migrates the file where needed.
-
-        Raises DatabaseTooNewError where a newer Beacon wrote it, DatabaseError where it cannot be used.
-        """
-        database = cls(path)
-        try:
-            await database._run(database._writer, database._prepare)
-        except BeaconError:
-            await database.close()
-            raise
-        return database
+    async def prepare(self) -> None:
+        await self._run(self._writer, self._prepare)
 
     def _prepare(self) -> None:
         try:
@@ -102,11 +103,17 @@ class SqliteDatabase:
         except OSError as error:
             todo = "set BEACON_DATABASE_URL to a place that can be written"
             raise DatabaseError(f"the folder cannot be made: {error.strerror}", where=self.url, todo=todo) from error
-        if not is_up_to_date(self._read_engine):
-            bring_up_to_date(self._write_engine)
+        # Looked at without the write lock first, so that a reader does not wait for whoever writes.
+        with self._read_engine.begin() as connection:
+            if revision_is_newest(connection):
+                return
+        with self._write_engine.begin() as connection:
+            bring_up_to_date(connection)
 
     async def write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._run(self._writer, lambda: self._transact(self._write_engine, function, args, kwargs))
+
+    write_at_once = write
 
     async def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._run(self._readers, lambda: self._transact(self._read_engine, function, args, kwargs))
@@ -163,11 +170,17 @@ def explain_sqlite(error: DBAPIError, url: str) -> DatabaseError:
 
 
 async def open_database(url: str) -> Database:
-    """Opens the database that `url` names (`sqlite:///path`).
+    """Opens the database that `url` names (`sqlite:///path`, `postgresql://user@host/name`), and migrates it if needed.
 
     Raises InputError for an address that is not understood, DatabaseTooNewError, DatabaseError.
     """
-    return await SqliteDatabase.open(_file(url))
+    database = _database_at(url)
+    try:
+        await database.prepare()
+    except BeaconError:
+        await database.close()
+        raise
+    return database
 
 
 async def revision_of(url: str) -> str | None:
@@ -175,19 +188,25 @@ async def revision_of(url: str) -> str | None:
 
     Raises InputError, DatabaseError.
     """
-    database = SqliteDatabase(_file(url))
+    database = _database_at(url)
     try:
         return await database.read(revision)
     finally:
         await database.close()
 
 
-def _file(url: str) -> Path:
+def _database_at(url: str) -> Database:
     prefix = "sqlite:///"
     if url.startswith(prefix) and url != prefix:
-        return Path(url.removeprefix(prefix))
+        return SqliteDatabase(Path(url.removeprefix(prefix)))
+    scheme = url.split(":", 1)[0]
+    if scheme in ("postgresql", "postgres"):
+        # Imported on demand: an embedded Beacon needs no driver.
+        postgres = import_module("beacon.store.postgres")
+        database: Database = postgres.PostgresDatabase(url)
+        return database
     raise InputError(
-        f"databases of kind {url.split(':', 1)[0]!r} are not supported",
+        f"databases of kind {scheme!r} are not supported",
         where="BEACON_DATABASE_URL",
-        todo="use sqlite:///PATH",
+        todo="use sqlite:///PATH or postgresql://USER@HOST/DATABASE",
     )

@@ -9,28 +9,29 @@ from __future__ import annotations
 from importlib import import_module
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from beacon.errors import DatabaseTooNewError
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """All revisions, oldest first; the last is what this Beacon needs."""
 
 
-def is_up_to_date(engine: Engine) -> bool:
-    """Looked at without the write lock, so that a reader does not wait for whoever writes."""
-    with engine.begin() as connection:
-        return revision(connection) == REVISIONS[-1]
+def revision_is_newest(connection: Connection) -> bool:
+    return revision(connection) == REVISIONS[-1]
 
 
-def bring_up_to_date(engine: Engine) -> None:
-    """Raises DatabaseTooNewError where a newer Beacon wrote the database; it is left as it is."""
-    with engine.begin() as connection:
-        if revision(connection) != REVISIONS[-1]:
-            _refuse_newer(connection)
-            # Imported on demand: Alembic costs more than a whole start on an up-to-date database.
-            upgrade = import_module("beacon.store.migrations.run").upgrade
-            upgrade(connection)
+def bring_up_to_date(connection: Connection) -> None:
+    """In the caller's transaction, which keeps others out.
+
+    Raises DatabaseTooNewError where a newer Beacon wrote the database; it is left as it is.
+    """
+    if revision_is_newest(connection):
+        return
+    _refuse_newer(connection)
+    # Imported on demand: Alembic costs more than a whole start on an up-to-date database.
+    upgrade = import_module("beacon.store.migrations.run").upgrade
+    upgrade(connection)
 
 
 def revision(connection: Connection) -> str | None:
