@@ -8,12 +8,11 @@ Its length is a power of two, so that a group of any size is a few statements th
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Dialect, Table
 
 Row = Sequence[Any]
 
@@ -22,7 +21,7 @@ LARGEST = 256
 
 
 class Lookup:
-    """Reads `columns` of the rows whose `key` is among many, as one JSON text: a row fetched is a lock taken."""
+    """Reads `columns` of the rows whose `key` is among many, on SQLite: as one text, for each row fetched is a lock."""
 
     def __init__(self, table: Table, key: str, columns: Sequence[str]) -> None:
         names = ", ".join(f"{table.name}.{name}" for name in columns)
@@ -43,10 +42,10 @@ class Insert:
 
     def __init__(self, table: Table, columns: Sequence[str]) -> None:
         head = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES "
-        self._statement = cache(lambda count: head + _values(count, len(columns)))
+        self._statement = _Statement(table, columns, head, "")
 
     def execute(self, connection: Connection, rows: Sequence[Row]) -> None:
-        _execute(connection, self._statement, rows)
+        self._statement.execute(connection, rows)
 
 
 class Update:
@@ -58,20 +57,39 @@ class Update:
         given += [f"{name} = {table.name}.{name} + given.{name}" for name in added]
         head = f"WITH given ({', '.join(names)}) AS (VALUES "
         tail = f") UPDATE {table.name} SET {', '.join(given)} FROM given WHERE {table.name}.{key} = given.{key}"
-        self._statement = cache(lambda count: head + _values(count, len(names)) + tail)
+        self._statement = _Statement(table, names, head, tail)
 
     def execute(self, connection: Connection, rows: Sequence[Row]) -> None:
-        _execute(connection, self._statement, rows)
+        self._statement.execute(connection, rows)
 
 
-def _values(count: int, width: int) -> str:
-    row = f"({', '.join('?' * width)})"
-    return ", ".join([row] * count)
+class _Statement:
+    """A statement around a list of rows, once for each dialect and length."""
 
+    def __init__(self, table: Table, columns: Sequence[str], head: str, tail: str) -> None:
+        self._types = [table.c[name].type for name in columns]
+        self._head, self._tail = head, tail
+        self._texts: dict[tuple[str, int], str] = {}
 
-def _execute(connection: Connection, statement: Callable[[int], str], rows: Sequence[Row]) -> None:
-    for part in _parts(rows):
-        connection.exec_driver_sql(statement(len(part)), tuple(chain.from_iterable(part)))
+    def execute(self, connection: Connection, rows: Sequence[Row]) -> None:
+        for part in _parts(rows):
+            text = self._text(connection.dialect, len(part))
+            connection.exec_driver_sql(text, tuple(chain.from_iterable(part)))
+
+    def _text(self, dialect: Dialect, count: int) -> str:
+        known = self._texts.get((dialect.name, count))
+        if known is None:
+            known = self._head + ", ".join([self._row(dialect)] * count) + self._tail
+            self._texts[dialect.name, count] = known
+        return known
+
+    def _row(self, dialect: Dialect) -> str:
+        if dialect.name == "postgresql":
+            # Its parameters have types, which are not guessed for a list of rows.
+            marks = [f"%s::{type_.compile(dialect)}" for type_ in self._types]
+        else:
+            marks = ["?"] * len(self._types)
+        return f"({', '.join(marks)})"
 
 
 def _parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, and_, case, delete, func, insert, select
 
 from beacon.domain.states import JobStatus, Verdict
 from beacon.errors import NotFoundError
-from beacon.store import reports
+from beacon.store import ledger, reports
 from beacon.store.executions import best_source
 from beacon.store.tables import attempts, executions, jobs, labels, receipts, results, seals
 
@@ -104,6 +104,7 @@ def submitted_spec(connection: Connection, job_id: str) -> tuple[str, str]:
 
 def begin_sealing(connection: Connection, job_id: str, generation: int, now: float) -> None:
     """The step's beginning; receipts that an interrupted one left behind are removed."""
+    ledger.lock_job(connection, job_id)
     if _may_be_sealed(connection, job_id, generation):
         whose = select(executions.c.id).where(executions.c.job_id == job_id)
         left = and_(receipts.c.generation == generation, receipts.c.execution_id.in_(whose))
@@ -115,6 +116,7 @@ def add_receipts(
     connection: Connection, job_id: str, generation: int, lines: Sequence[tuple[str, str]], told: str, now: float
 ) -> None:
     """Stores (execution id, receipt as canonical JSON), and says how far sealing has come."""
+    ledger.lock_job(connection, job_id)
     if _may_be_sealed(connection, job_id, generation):
         rows = [{"execution_id": own_id, "generation": generation, "document_json": line} for own_id, line in lines]
         connection.execute(insert(receipts), rows)
@@ -135,6 +137,7 @@ def close_sealed(
     connection: Connection, job_id: str, seal: SealRow, status: JobStatus, verdict: Verdict, now: float
 ) -> None:
     """Stores the seal and closes the job in one transaction: a job is completed exactly when it is sealed."""
+    ledger.lock_job(connection, job_id)
     if _may_be_sealed(connection, job_id, seal.generation):
         document = {"envelope": seal.envelope, "proof": seal.proof, "report_version": seal.report_version}
         values = {"job_id": job_id, "generation": seal.generation, "created_at": now}

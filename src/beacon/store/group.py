@@ -36,7 +36,5 @@ def record_group(
 
     What is noted moves nothing: it is no news to whoever follows the job. Raises NotFoundError for an unknown job.
     """
-    on = group_postgres if connection.dialect.name == "postgresql" else group_sqlite
-    return on.record(connection, job_id, starts, finishes, now, noted)
-
-
+    record = group_postgres.record if connection.dialect.name == "postgresql" else group_sqlite.record
+    return record(connection, job_id, starts, finishes, now, noted)

@@ -18,7 +18,6 @@ from beacon.store.group_items import Finish, Noted, Recorded, Start, kept
 from beacon.store.ledger import Advance, JobRow
 from beacon.store.tables import attempts, executions, jobs, results, shards
 
-
 _STATUS = {status.value: status for status in ExecutionStatus}
 
 

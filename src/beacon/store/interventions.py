@@ -25,6 +25,7 @@ def request_stop(connection: Connection, job_id: str, kind: str, now: float) -> 
 
     Returns False where the job is past stopping, or was asked before.
     """
+    ledger.lock_job(connection, job_id)
     job = job_queries.get(connection, job_id)
     cancels = kind == FailureKind.CANCELLED and job.stop_kind == FailureKind.COST_CEILING
     if job.status not in (JobStatus.QUEUED, JobStatus.RUNNING) or (job.stop_kind is not None and not cancels):
@@ -51,6 +52,7 @@ def reopen(connection: Connection, job_id: str, chosen: Filter, now: float, ids:
     A job that was over runs again as its next generation; one that runs is joined. Raises NotFoundError, and
     ConflictError while the job is finalizing.
     """
+    ledger.lock_job(connection, job_id)
     job = job_queries.get(connection, job_id)
     if job.status is JobStatus.FINALIZING:
         todo = "wait until it is completed, then retry"
@@ -95,6 +97,7 @@ def finalize_again(connection: Connection, job_id: str, now: float) -> None:
 
     Raises NotFoundError, and ConflictError for a job that did not fail.
     """
+    ledger.lock_job(connection, job_id)
     job = job_queries.get(connection, job_id)
     if job.status is not JobStatus.FAILED:
         todo = "only a job whose report could not be made is finalized again"

@@ -132,6 +132,7 @@ _INSERT_EXECUTION = Insert(
 
 def admit(connection: Connection, job_id: str, planned: Sequence[PlannedShard], now: float) -> None:
     """Stores shards and their executions; shards that are stored already are passed over."""
+    ledger.lock_job(connection, job_id)
     known = connection.scalar(select(jobs.c.admitted_shards).where(jobs.c.id == job_id))
     fresh = [shard for shard in planned if shard.number >= (known or 0)]
     if not fresh:
@@ -170,6 +171,7 @@ def admitted(connection: Connection, job_id: str, now: float) -> None:
 
 def begin(connection: Connection, job_id: str, now: float) -> None:
     """queued -> running; nothing happens where it already runs."""
+    ledger.lock_job(connection, job_id)
     if connection.scalar(select(jobs.c.status).where(jobs.c.id == job_id)) == JobStatus.QUEUED.value:
         told = {"what": "running"}
         ledger.change_status(connection, job_id, now, told, status=JobStatus.RUNNING.value, started_at=now)

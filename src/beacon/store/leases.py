@@ -64,6 +64,8 @@ def take_shard(
         )
         .order_by(shards.c.number)
         .limit(1)
+        # Others take the next one meanwhile.
+        .with_for_update(skip_locked=True)
         .scalar_subquery()
     )
     statement = (
@@ -78,8 +80,8 @@ def take_shard(
 
 def renew(connection: Connection, owner: str, until: float) -> None:
     """Renews every lease that `owner` holds."""
-    connection.execute(update(shards).where(shards.c.owner == owner).values(lease_until=until))
     connection.execute(update(jobs).where(jobs.c.finalizer == owner).values(finalizer_until=until))
+    connection.execute(update(shards).where(shards.c.owner == owner).values(lease_until=until))
 
 
 def release_shard(connection: Connection, shard: Shard, owner: str) -> None:
@@ -89,15 +91,15 @@ def release_shard(connection: Connection, shard: Shard, owner: str) -> None:
 
 def release_job(connection: Connection, job_id: str, owner: str) -> None:
     """Gives back every shard of the job, and its finalizing, that `owner` holds."""
-    mine = and_(shards.c.job_id == job_id, shards.c.owner == owner)
-    connection.execute(update(shards).where(mine).values(owner=None, lease_until=None))
     finalizing = and_(jobs.c.id == job_id, jobs.c.finalizer == owner)
     connection.execute(update(jobs).where(finalizing).values(finalizer=None, finalizer_until=None))
+    mine = and_(shards.c.job_id == job_id, shards.c.owner == owner)
+    connection.execute(update(shards).where(mine).values(owner=None, lease_until=None))
 
 
 def release_all(connection: Connection, owner: str) -> None:
-    connection.execute(update(shards).where(shards.c.owner == owner).values(owner=None, lease_until=None))
     connection.execute(update(jobs).where(jobs.c.finalizer == owner).values(finalizer=None, finalizer_until=None))
+    connection.execute(update(shards).where(shards.c.owner == owner).values(owner=None, lease_until=None))
 
 
 def take_finalizing(

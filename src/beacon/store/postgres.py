@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -26,8 +26,8 @@ CONNECT_TIMEOUT_S = 10
 POOL_TIMEOUT_S = 10.0
 """How long a free connection, and a new one, is waited for; then the database is said to be out of reach."""
 TRIES = 5
-"""A transaction that met another one (deadlock, serialization failure) is done again this often."""
-_CLASHES = {"40001", "40P01"}
+"""A transaction that met another one (serialization failure, deadlock, the same new key) is done again this often."""
+_CLASHES = {"40001", "40P01", "23505"}
 _MIGRATION_LOCK = 0x6265_6163  # "beac": one process migrates at a time
 
 _ALIVE = {
@@ -139,9 +139,3 @@ def explain_postgres(error: DBAPIError, where: str) -> DatabaseError:
     else:
         what, todo = f"the database refused: {said}", None
     return DatabaseError(what, where=where, todo=todo)
-
-
-def connection_arguments(url: str) -> dict[str, Any]:
-    """What another library needs to connect in the same way: a libpq address and its keep-alive settings."""
-    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    return {"conninfo": plain, "kwargs": {"connect_timeout": CONNECT_TIMEOUT_S, **_ALIVE}}

@@ -15,6 +15,7 @@ from beacon.store.tables import jobs, reports
 
 def add_report(connection: Connection, job_id: str, method: str, document: dict[str, Any], now: float) -> int:
     """Stores a further version of the job's report and returns its number, from 1."""
+    ledger.lock_job(connection, job_id)
     newest = connection.scalar(select(func.max(reports.c.version)).where(reports.c.job_id == job_id)) or 0
     generation = connection.scalar(select(jobs.c.generation).where(jobs.c.id == job_id))
     values = {

@@ -35,6 +35,8 @@ def table_sql(connection: sa.Connection) -> dict[str, list[str]]:
 
 async def test_the_migrations_add_up_to_the_declared_tables(database, tmp_path):
     assert await database.read(differences) == []
+    if not database.url.startswith("sqlite"):
+        return
     declared = sa.create_engine(f"sqlite:///{tmp_path}/declared.db")
     metadata.create_all(declared)
     with declared.connect() as connection:
