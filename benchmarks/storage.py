@@ -109,7 +109,8 @@ async def run(folder: Path, executions: int, slots: int, commit_ms: float) -> No
     clock = SystemClock()
     fleet = parse_fleet(fleet_yaml(slots), "benchmark")
     wanted = complete(parse_spec(yaml.safe_dump(spec(executions)), "benchmark"), "benchmark")
-    database = await open_database(f"sqlite:///{folder / f"{commit_ms}.db"}")
+    database = SqliteDatabase(folder / f"{commit_ms}.db")
+    await database.prepare()
     event.listen(database._write_engine, "commit", lambda _: time.sleep(commit_ms / 1000))
     async with Router(fleet, base=folder, environ={}, clock=clock) as router:
         for lane in router._lanes:

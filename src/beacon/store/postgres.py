@@ -23,6 +23,7 @@ T = TypeVar("T")
 CONNECTIONS = 8
 """Kept open at most by one process; each transaction holds one for milliseconds."""
 CONNECT_TIMEOUT_S = 10
+"""How long one address of the server is tried; then the database is said to be out of reach."""
 POOL_TIMEOUT_S = 10.0
 """How long a free connection, and a new one, is waited for; then the database is said to be out of reach."""
 TRIES = 5
