@@ -25,7 +25,7 @@ async def _database(url: str) -> Check:
     if file is not None and not file.exists():
         return _to_be_made("database", file)
     # An address may hold a password.
-    place = str(file) if file is not None else f"the database at {urlsplit(url).hostname}"
+    place = str(file) if file is not None else f"the database at {urlsplit(url).hostname or 'a local socket'}"
     try:
         found = await revision_of(url)
     except BeaconError as fault:
