@@ -9,11 +9,11 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
 
 from beacon.web.app import create_app
-from tests.integration.conftest import database, empty_database, spec
+from tests.integration.conftest import database, database_url, empty_database, kind_of_database, spec
 from tests.integration.web.conftest import served
 from tests.integration.web.scene import StoreActions
 
-__all__ = ["database", "empty_database", "spec"]
+__all__ = ["database", "database_url", "empty_database", "kind_of_database", "spec"]
 
 ARGUMENTS = [
     "--headless=new",
