@@ -1,11 +1,13 @@
 """The main path against its limits, in one run: prints figures, asserts nothing.
 
 1. Throughput: a job of N executions against a lab without latency, beside a bare aiohttp loop that sends the same
-   requests with the same number in flight; non-streaming and streaming.
+   requests with the same number in flight; non-streaming and streaming. The bare loop runs before and after each job,
+   several rounds, and the share is the median of the rounds. Beacon runs on uvloop, as it always does; the bare loop
+   is printed on asyncio's own event loop, against which the share is taken, and on uvloop.
 2. Memory: the process of a 1,000-execution job.
 3. Schedule: latencies of 0.3 to 0.9 s and one slow region, beside the ideal computed from the lab's own record.
 
-    python benchmarks/main_path.py [--executions 5000]
+    python benchmarks/main_path.py [--executions 5000] [--rounds 3]
 """
 
 from __future__ import annotations
@@ -20,18 +22,22 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import aiohttp
+import uvloop
 import yaml
 
 from beacon.lab.fleet import Lab, start_lab
 
 MODELS = ["llama3.2-1b", "qwen2.5-1.5b", "mistral-7b"]
 REGIONS = ["us", "eu", "apac"]
-IN_FLIGHT = 32
+IN_FLIGHT = 64
 """Requests in flight at each of the three providers."""
 
 
@@ -109,25 +115,32 @@ def peak_memory_mb(pid: int) -> float:
     return int(peaks[0].split()[1]) / 1024 if peaks else 0.0
 
 
-async def bare_loop(lab: Lab, executions: int, *, stream: bool) -> float:
-    """Requests a second of a client that does nothing but send the same requests and read the answers."""
-    providers = [(p.url, list(p.models.values())) for p in lab.fleet.providers]
-    share = executions // len(providers)
+def bare_rate(urls: list[tuple[str, list[str]]], executions: int, *, stream: bool, loop: str = "asyncio") -> float:
+    """Requests a second of a client, in a process of its own, that only sends the requests and reads the answers."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(_bare_process, urls, executions, stream, loop).result()
+
+
+def _bare_process(urls: list[tuple[str, list[str]]], executions: int, stream: bool, loop: str) -> float:
+    run = uvloop.run if loop == "uvloop" else asyncio.run
+    return run(_bare_loop(urls, executions, stream))
+
+
+async def _bare_loop(urls: list[tuple[str, list[str]]], executions: int, stream: bool) -> float:
+    share = executions // len(urls)
     began = time.perf_counter()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         await asyncio.gather(
             *(
                 _bare_worker(session, url, models, share // IN_FLIGHT + (n < share % IN_FLIGHT), stream)
-                for url, models in providers
+                for url, models in urls
                 for n in range(IN_FLIGHT)
             )
         )
-    return share * len(providers) / (time.perf_counter() - began)
+    return share * len(urls) / (time.perf_counter() - began)
 
 
-async def _bare_worker(
-    session: aiohttp.ClientSession, url: str | None, models: list[str], count: int, stream: bool
-) -> None:
+async def _bare_worker(session: aiohttp.ClientSession, url: str, models: list[str], count: int, stream: bool) -> None:
     for number in range(count):
         body = {
             "model": models[number % len(models)],
@@ -142,21 +155,31 @@ async def _bare_worker(
                 raise SystemExit(f"the lab answered {response.status} to the bare loop")
 
 
-async def throughput(folder: Path, executions: int) -> None:
+async def throughput(folder: Path, executions: int, rounds: int) -> None:
     print(f"Throughput: {executions} executions, {IN_FLIGHT} in flight at each of {len(REGIONS)} providers")
     async with start_lab("instant", record=False) as lab:
+        urls = [(str(provider.url), list(provider.models.values())) for provider in lab.fleet.providers]
         for stream in (False, True):
-            before = await bare_loop(lab, executions, stream=stream)
-            run = await asyncio.to_thread(
-                beacon_run, folder, lab, spec(executions), stream=stream, concurrency=IN_FLIGHT
-            )
-            after = await bare_loop(lab, executions, stream=stream)
-            bare = (before + after) / 2
-            kind = "streaming" if stream else "non-streaming"
-            print(
-                f"  {kind:14} bare loop {bare:6.0f}/s   beacon {run.rate:6.0f}/s   share {run.rate / bare:4.0%}"
-                f"   barrier gap {run.barrier_gap_ms:.1f} ms, end {run.to_end_s - run.to_barrier_s:.2f} s later"
-            )
+            print(f"  {'streaming' if stream else 'not streaming'}")
+            await asyncio.to_thread(_beside_bare, folder, lab, urls, executions, rounds, stream)
+
+
+def _beside_bare(
+    folder: Path, lab: Lab, urls: list[tuple[str, list[str]]], executions: int, rounds: int, stream: bool
+) -> None:
+    shares = []
+    before = bare_rate(urls, executions, stream=stream)
+    for _ in range(rounds):
+        run = beacon_run(folder, lab, spec(executions), stream=stream, concurrency=IN_FLIGHT)
+        after = bare_rate(urls, executions, stream=stream)
+        shares.append(run.rate / ((before + after) / 2))
+        print(
+            f"    bare loop {before:5.0f} and {after:5.0f}/s   beacon {run.rate:5.0f}/s   share {shares[-1]:4.0%}"
+            f"   barrier gap {run.barrier_gap_ms:.1f} ms, end {run.to_end_s - run.to_barrier_s:.2f} s later"
+        )
+        before = after
+    on_uvloop = bare_rate(urls, executions, stream=stream, loop="uvloop")
+    print(f"    share, median of {rounds} rounds: {median(shares):.0%}   (bare loop on uvloop {on_uvloop:.0f}/s)")
 
 
 async def memory(folder: Path) -> None:
@@ -185,9 +208,10 @@ async def schedule(folder: Path, slots: int, executions: int) -> None:
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--executions", type=int, default=5_000)
+    parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        await throughput(Path(name), arguments.executions)
+        await throughput(Path(name), arguments.executions, arguments.rounds)
         await memory(Path(name))
         await schedule(Path(name), slots=8, executions=540)
 

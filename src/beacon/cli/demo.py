@@ -12,6 +12,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from beacon.cli.busy import run_busy
 from beacon.cli.document import exit_code_of
 from beacon.cli.embedded import Embedded, Interruption, embedded
 from beacon.cli.findings import print_findings
@@ -49,7 +50,7 @@ def demo(
         return int(import_module("beacon.cli.demo_real").demo_real(once=once, port=port, database=database))
     with tempfile.TemporaryDirectory(prefix="beacon-demo-") as folder:
         place = database or f"sqlite:///{folder}/beacon.db"
-        return asyncio.run(run_demo(place, LAB, QUICKSTART, once=once, port=port))
+        return run_busy(run_demo(place, LAB, QUICKSTART, once=once, port=port))
 
 
 async def run_demo(database: str, fleet: str, spec_file: Path, *, once: bool, port: int) -> ExitCode:

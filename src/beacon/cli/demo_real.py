@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from beacon.cli.busy import run_busy
 from beacon.cli.demo import run_demo
 from beacon.errors import ExitCode, InputError
 from beacon.lab.inference import start_inference
@@ -24,7 +25,7 @@ def demo_real(*, once: bool, port: int, database: str | None) -> ExitCode:
     """Raises InputError where the model or the server is not installed."""
     with tempfile.TemporaryDirectory(prefix="beacon-real-") as folder:
         place = database or f"sqlite:///{folder}/beacon.db"
-        return asyncio.run(_demo_real(Path(folder), place, once=once, port=port))
+        return run_busy(_demo_real(Path(folder), place, once=once, port=port))
 
 
 async def _demo_real(folder: Path, database: str, *, once: bool, port: int) -> ExitCode:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from beacon.cli.busy import run_busy
 from beacon.cli.cancel import somebody_drives
 from beacon.cli.embedded import Interruption, embedded, embedded_without_fleet
 from beacon.cli.following import Telling, drive_and_tell
@@ -64,10 +64,10 @@ def retry(
     if finalize:
         if kind or executions:
             raise InputError("--finalize tries no execution again", todo="leave out the kinds and executions, or it")
-        return asyncio.run(_finalize_here(found.id, telling))
+        return run_busy(_finalize_here(found.id, telling))
     _refuse_needless(found)
     if not driven:
-        return asyncio.run(_retry_here(found.id, chosen, executions, telling))
+        return run_busy(_retry_here(found.id, chosen, executions, telling))
     with_database(database, lambda opened: _reopen(opened, found.id, chosen, executions))
     say("Its runner takes them up.")
     return ExitCode.DONE

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from beacon.cli.busy import run_busy
 from beacon.cli.embedded import Embedded, Interruption, embedded
 from beacon.cli.following import Telling, drive_and_tell, tell
 from beacon.cli.reading import with_database
@@ -68,7 +69,7 @@ def run(
         return asyncio.run(run_remotely(server, wanted, telling))
     if isinstance(wanted, str):
         return _resume(wanted, telling)
-    return asyncio.run(_run(wanted, str(spec), telling))
+    return run_busy(_run(wanted, str(spec), telling))
 
 
 def _resume(prefix: str, telling: Telling) -> ExitCode:
@@ -76,7 +77,7 @@ def _resume(prefix: str, telling: Telling) -> ExitCode:
     moment, report = with_database(telling.database, lambda opened: read_job(opened, prefix))
     job = moment.job
     if not job.over:
-        return asyncio.run(_run(job.id, f"job {job.id}", telling))
+        return run_busy(_run(job.id, f"job {job.id}", telling))
     say(job.id if telling.as_json else f"job {job.id}")
     say("The job is over already: nothing is sent.")
     return tell(job, report, telling)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from beacon.cli.busy import run_busy
 from beacon.cli.embedded import Interruption, embedded
 from beacon.cli.listening import address, listen
 from beacon.cli.serving import PortalServer
@@ -31,7 +31,7 @@ def serve(
 
     Example: `beacon serve --fleet fleet.yaml --port 8080`
     """
-    return asyncio.run(_serve(host, port, fleet, database))
+    return run_busy(_serve(host, port, fleet, database))
 
 
 async def _serve(host: str, port: int, fleet: str | None, database: str | None) -> ExitCode:
