@@ -16,6 +16,9 @@ from beacon.router.transports.control import Looked, Looks
 WAKING: frozenset[KeepWarm] = frozenset({"prewarm", "window", "always"})
 KEEP_EVERY_S = KNOWN_WARM_S / 2
 """How often an idle provider is called within its window: twice in the shortest time after which platforms stop one."""
+LATE_S = 5.0
+"""How much longer than its expected start, and two probes of it, a provider is called: its start begins only when the
+first call reaches it, and the `Retry-After` it tells has whole seconds."""
 
 _UP = frozenset({ProviderState.WARM, ProviderState.UNKNOWN})
 
@@ -34,14 +37,14 @@ def hold(lane: Lane) -> None:
 
 
 async def wake(lane: Lane) -> None:
-    """Calls a provider that is held until it is there, at most as long as its cold start is expected to take.
+    """Calls a provider that is held until it is there, or is late.
 
-    If that time is over, or it cannot be told by such calls, real requests find out. Cancelling it lifts the hold.
+    If it is late, or cannot be told by such calls, real requests find out. Cancelling it lifts the hold.
     """
     trouble: str | None = None
     starting = True
     try:
-        async with asyncio.timeout(lane.provider.cold_start):
+        async with asyncio.timeout(lane.provider.cold_start + 2 * lane.health.probe_pause_s + LATE_S):
             while True:
                 looked = await _look(lane)
                 if looked.awake:
