@@ -73,6 +73,10 @@ class ModalLike:
         self._free = asyncio.Event()
         self._free.set()
 
+    def answer_to(self, key: str) -> str | None:
+        """The text that the run under this key answers; None where there was no run."""
+        return next((_text(run) for run in self._by_id.values() if run.key == key), None)
+
     def hold(self) -> None:
         self._free.clear()
 
