@@ -9,7 +9,6 @@ left out, because it runs beside the job in a process of its own. Prints figures
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import cProfile
 import pstats
@@ -23,6 +22,7 @@ import sqlalchemy as sa
 import yaml
 from sqlalchemy import event
 
+from beacon.cli.busy import run_busy
 from beacon.domain.answer import Answer, Outcome
 from beacon.domain.clock import SystemClock
 from beacon.domain.fleet import parse_fleet
@@ -144,7 +144,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
 
         def at(commit_ms: float) -> None:
-            asyncio.run(run(Path(name), arguments.executions, arguments.slots, commit_ms))
+            run_busy(run(Path(name), arguments.executions, arguments.slots, commit_ms))
 
         if arguments.profile:
             profiled(lambda: at(0.0))

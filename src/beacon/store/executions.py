@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, Select, and_, case, func, select
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, and_, case, func, select
 
 from beacon.domain.failure import Stage
 from beacon.domain.states import OPEN, TERMINAL, ExecutionStatus
@@ -38,6 +38,7 @@ class OpenExecution:
 
 
 _OPEN_COLUMNS = tuple(executions.c[name] for name in OpenExecution.__dataclass_fields__)
+_STATUS_AT = [column.name for column in _OPEN_COLUMNS].index("status")
 
 
 def open_in_shard(connection: Connection, job_id: str, shard: int) -> list[OpenExecution]:
@@ -48,7 +49,7 @@ def open_in_shard(connection: Connection, job_id: str, shard: int) -> list[OpenE
         .where(executions.c.status.in_([status.value for status in OPEN]))
         .order_by(executions.c.ordinal)
     )
-    return [_open(row) for row in connection.execute(query)]
+    return [_open(row) for row in connection.execute(query).all()]
 
 
 def open_cells(connection: Connection, job_id: str) -> list[tuple[str, str]]:
@@ -89,9 +90,13 @@ def references_in_shard(connection: Connection, job_id: str, shard: int) -> dict
     return found
 
 
-def _open(row: Row[Any]) -> OpenExecution:
-    fields = dict(row._mapping)
-    return OpenExecution(**(fields | {"status": ExecutionStatus(fields["status"])}))
+_STATUS = {status.value: status for status in ExecutionStatus}
+
+
+def _open(row: Sequence[Any]) -> OpenExecution:
+    fields = list(row)
+    fields[_STATUS_AT] = _STATUS[fields[_STATUS_AT]]
+    return OpenExecution(*fields)
 
 
 _OF_EXECUTION = (

@@ -133,7 +133,7 @@ executions = Table(
     # While it is retrying: when its next attempt may be sent.
     Column("next_attempt_at", Double),
     Index(None, "job_id", "ordinal", unique=True),
-    Index(None, "job_id", "shard", "status"),
+    Index(None, "job_id", "shard", "ordinal"),
     ForeignKeyConstraint(["job_id", "shard"], ["shards.job_id", "shards.number"]),
     sqlite_with_rowid=False,
 )
