@@ -93,7 +93,7 @@ class Lane:
 
     async def infer(self, call: Call, wire: Wire) -> Outcome:
         """One call over this lane, from which its health, its limit and its place in the cell learn."""
-        sent_at = self.clock.monotonic()
+        sent_at, at_once = self.clock.monotonic(), self.slots.in_flight
         self.health.begin(sent_at)
         try:
             outcome = without_key(await wire.transport.infer(call), wire.key)
@@ -104,7 +104,7 @@ class Lane:
         if isinstance(outcome, Answer):
             self._answered(call.inference, sent_at, now)
         else:
-            self._failed(call.inference, outcome, sent_at, now)
+            self._failed(call.inference, outcome, at_once, sent_at, now)
         self.follow_start()
         return outcome
 
@@ -169,14 +169,15 @@ class Lane:
             self.slots.cap(_EJECTION, None)
         self._follow_limit(self.limit.answered(now, full=self.slots.in_flight >= self.limit.limit))
 
-    def _failed(self, inference: Inference, failure: Failure, sent_at: float, now: float) -> None:
+    def _failed(self, inference: Inference, failure: Failure, at_once: int, sent_at: float, now: float) -> None:
         if failure.retry_after_s:
             why = f"answered {failure.http_status} with Retry-After {seconds(1000 * failure.retry_after_s)}"
             self.slots.block(failure.retry_after_s, why)
         elif failure.retry_after_s is None and failure.http_status == 503 and self.health.at_once() is not None:
             self.slots.block(self.health.probe_pause_s, "is starting")
         if failure.http_status in _OVERLOAD and failure.counts:
-            self._follow_limit(self.limit.refused(sent_at, now, f"it answered HTTP {failure.http_status}"))
+            why = f"it answered HTTP {failure.http_status} with {at_once} under way"
+            self._follow_limit(self.limit.refused(at_once, sent_at, now, why))
         if self._held_against_it(inference, failure, sent_at, now):
             self._hold_against_it(inference, failure, sent_at, now)
 

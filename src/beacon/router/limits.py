@@ -54,13 +54,14 @@ class AdaptiveLimit:
         self._value = float(ceiling if at_ceiling else min(max(self._value, floor), ceiling))
         return self._changed(before, f"the fleet says {floor} to {ceiling}")
 
-    def refused(self, sent_at: float, now: float, why: str) -> LimitChange | None:
-        """The provider refused a request because it has too much to do."""
-        if sent_at < self._decreased_at:
+    def refused(self, at_once: int, sent_at: float, now: float, why: str) -> LimitChange | None:
+        """The provider has too much to do: it refused a request that made it `at_once` when it was sent."""
+        if sent_at <= self._decreased_at:
             return None
         before = self.limit
-        self._refused = before
-        self._value = max(float(self.floor), DECREASE * self._value)
+        # Of many that were sent in one go it refuses the first that is too many first.
+        self._refused = min(before, at_once)
+        self._value = max(float(self.floor), DECREASE * min(self._value, at_once))
         self._decreased_at = self._raised_at = now
         return self._changed(before, why)
 
