@@ -64,7 +64,7 @@ class Follower:
     async def reload(self) -> bool:
         """Whether the file is followed now; one that cannot be used is refused whole, and the log says why."""
         try:
-            file = read_fleet(self._path)
+            file = await asyncio.to_thread(read_fleet, self._path)
             self._kinds.check(file.fleet, str(self._path))
             await self._router.reload(file.fleet, base=file.base)
         except InputError as error:

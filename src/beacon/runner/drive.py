@@ -218,7 +218,9 @@ class Drive:
             jitter=self._rng.random(),
         )
         held_ms = placement.waited_ms if placement.waited_in is Stage.COLD_START else 0.0
-        finish = attempt.finish_of(work, provider, outcome, conclusion, self._clock, held_ms=held_ms)
+        finish = attempt.finish_of(
+            work, provider, outcome, conclusion, self._clock, held_ms=held_ms, chosen=placement.why
+        )
         moved = await self._recorder.record(finish)
         return conclusion if moved and conclusion.status is ExecutionStatus.RETRYING else None
 

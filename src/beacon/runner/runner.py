@@ -91,8 +91,12 @@ class Runner:
     async def serve(self) -> None:
         """Takes up every unfinished job of the database, until stopped."""
         under_way: dict[str, asyncio.Task[None]] = {}
+        fleet = self.router.fleet
         async with asyncio.TaskGroup() as tasks:
             while not self.stopping:
+                if self.router.fleet is not fleet:
+                    fleet = self.router.fleet
+                    self._refused.clear()  # it may serve what the fleet before it did not
                 under_way = {job_id: task for job_id, task in under_way.items() if not task.done()}
                 for job in await self.database.read(jobs.unfinished):
                     if job.id not in under_way and job.id not in self._refused:
