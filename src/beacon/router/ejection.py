@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from beacon.domain.failure import Failure, FailureKind
 
@@ -69,6 +69,7 @@ class _Bucket:
     until: float
     total: int = 0
     failed: int = 0
+    requests: set[Hashable] = field(default_factory=set)
 
 
 class Ejection:
@@ -100,7 +101,7 @@ class Ejection:
 
     def answered(self, sent_at: float, now: float) -> bool:
         """Learns from an answer; whether it brings the provider back."""
-        self._count(now, failed=False)
+        self._bucket(now).total += 1
         if sent_at < self._since:
             return False
         self._in_a_row = 0
@@ -116,22 +117,28 @@ class Ejection:
 
         `request` is equal for all tries of the same request. What was sent before an ejection adds nothing to it.
         """
-        self._count(now, failed=True)
+        bucket = self._bucket(now)
+        bucket.total += 1
+        bucket.failed += 1
         if self.until is not None or sent_at < self._since:
             return None
         self._in_a_row += 1
-        if len(self._requests) < 2:
-            self._requests.add(request)
+        # Two are enough to know that it is not one request alone.
+        for requests in (self._requests, bucket.requests):
+            if len(requests) < 2:
+                requests.add(request)
         if self.on_trial:
             return "it failed on trial"
-        if len(self._requests) < 2:
-            return None
-        if self._in_a_row >= IN_A_ROW:
+        if self._in_a_row >= IN_A_ROW and len(self._requests) >= 2:
             return f"{self._in_a_row} failures in a row"
+        return self._rate_too_high()
+
+    def _rate_too_high(self) -> str | None:
         total, failed = sum(b.total for b in self._buckets), sum(b.failed for b in self._buckets)
-        if total >= AT_LEAST and failed >= RATE * total:
-            return f"{failed} of {total} requests failed in {WINDOW_S:g} s"
-        return None
+        if total < AT_LEAST or failed < RATE * total:
+            return None
+        one_request = len(set().union(*(bucket.requests for bucket in self._buckets))) < 2
+        return None if one_request else f"{failed} of {total} requests failed in {WINDOW_S:g} s"
 
     def eject(self, why: str, now: float) -> float:
         """Ejects it; for how many seconds."""
@@ -153,11 +160,11 @@ class Ejection:
         self._requests.clear()
         self._buckets.clear()
 
-    def _count(self, now: float, *, failed: bool) -> None:
+    def _bucket(self, now: float) -> _Bucket:
+        """Where what ends now is counted; what is older than the window is forgotten."""
         buckets = self._buckets
         if not buckets or now >= buckets[-1].until:
             buckets.append(_Bucket(now + WINDOW_S / _BUCKETS))
             while buckets[0].until <= now - WINDOW_S:
                 buckets.popleft()
-        buckets[-1].total += 1
-        buckets[-1].failed += failed
+        return buckets[-1]

@@ -19,6 +19,7 @@ FLOOR = 10.0
 """Retries that a cell may send whatever happens, and the most that answers lay by for later."""
 TRICKLE_S = 10.0
 """While retries wait for the budget, one is let go this often. It ends no request."""
+_ONE = 1.0 - 1e-6  # fifths do not add up exactly
 
 
 class RetryBudget:
@@ -45,7 +46,7 @@ class RetryBudget:
 
     async def take(self) -> None:
         """Returns when one more retry may be sent. Cancelling it spends nothing."""
-        if self._balance >= 1.0 and not self._waiting:
+        if self._balance >= _ONE and not self._waiting:
             self._balance -= 1.0
             return
         allowed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -60,7 +61,7 @@ class RetryBudget:
             raise
 
     def _serve(self) -> None:
-        while self._waiting and self._balance >= 1.0:
+        while self._waiting and self._balance >= _ONE:
             allowed, _ = self._waiting.popitem(last=False)
             if not allowed.done():
                 self._balance -= 1.0
