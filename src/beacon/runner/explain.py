@@ -186,6 +186,12 @@ def _for_a_slot(
         until = min(view.blocked_until or now for view in blocked)
         why = "; ".join(f"{view.name} {view.blocked_why}" for view in blocked)
         return Waiting(f"a provider that may be asked again: {why}", Stage.ROUTE.value, since, until)
-    busy = "; ".join(f"{v.name} has {v.in_flight} of {v.limit} slots in use" for v in here.values())
+    busy = "; ".join(_busy(view) for view in here.values())
     what = f"its turn at {', '.join(names) or 'a provider: none serves it'}"
+    if row["status"] == ExecutionStatus.RETRYING:
+        what += ", or for the retry budget where much of its cell fails"
     return Waiting(f"{what} ({busy})" if busy else what, Stage.ROUTE.value, since, row["deadline_at"])
+
+
+def _busy(view: ProviderView) -> str:
+    return f"{view.name} {view.blocked_why or f'has {view.in_flight} of {view.limit} slots in use'}"
