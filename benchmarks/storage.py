@@ -113,8 +113,8 @@ async def run(folder: Path, executions: int, slots: int, commit_ms: float) -> No
     await database.prepare()
     event.listen(database._write_engine, "commit", lambda _: time.sleep(commit_ms / 1000))
     async with Router(fleet, base=folder, environ={}, clock=clock) as router:
-        for lane in router._lanes:
-            lane.transport = Instant(lane.provider.name)
+        for lane in router._registry.lanes.values():
+            lane.wire.transport = Instant(lane.provider.name)
         async with Runner(database, router, clock, analyst=NoAnalyst()) as runner:
             job_id, _ = await submit(database, wanted, fleet, clock)
             with contextlib.suppress(BeaconError):

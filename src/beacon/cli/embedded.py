@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -10,6 +11,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
+from beacon.cli.reloading import following
 from beacon.cli.settings import database_url
 from beacon.domain.clock import SystemClock
 from beacon.domain.fleet import Fleet
@@ -20,6 +24,7 @@ from beacon.runner.analyst import Analyst
 from beacon.runner.inputs import LAB, FleetFile, find_fleet, read_fleet
 from beacon.runner.runner import Runner
 from beacon.store.database import Database, open_database
+from beacon.telemetry.logs import configure_logs
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +32,13 @@ class Embedded:
     """What a command that drives jobs itself works with."""
 
     database: Database
-    fleet: Fleet
     router: Router
     runner: Runner
+
+    @property
+    def fleet(self) -> Fleet:
+        """As it is now: a reload replaces it."""
+        return self.router.fleet
 
 
 @asynccontextmanager
@@ -49,6 +58,9 @@ async def opened_fleet(option: str | None) -> AsyncIterator[FleetFile]:
 @asynccontextmanager
 async def embedded(database_option: str | None, fleet_option: str | None) -> AsyncIterator[Embedded]:
     """Opens everything. Raises InputError, DocumentError, DatabaseError."""
+    if not structlog.is_configured():
+        # A command that shows progress and results: logs would get between, and never belong on stdout.
+        configure_logs(least=logging.ERROR)
     # A fleet that is missing is said before anything is made.
     find_fleet(fleet_option, os.environ)
     async with AsyncExitStack() as stack:
@@ -80,8 +92,9 @@ async def _house(database: Database, file: FleetFile) -> AsyncIterator[Embedded]
         Router(file.fleet, base=file.base, environ=os.environ, clock=clock) as router,
         Analyst() as analyst,
         Runner(database, router, clock, analyst=analyst) as runner,
+        following(router, file),
     ):
-        yield Embedded(database, file.fleet, router, runner)
+        yield Embedded(database, router, runner)
 
 
 class Interruption:

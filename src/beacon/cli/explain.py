@@ -61,6 +61,8 @@ def lines(told: dict[str, Any]) -> Iterator[str]:
     for attempt in told["attempts"]:
         yield ""
         yield _heading(attempt)
+        if attempt["chosen"]:
+            yield f"  {attempt['provider']} was chosen as {attempt['chosen']}"
         for span in spans.get(attempt["number"], []):
             yield _row(span, chart["total_ms"])
         if attempt["error"]:

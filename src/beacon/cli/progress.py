@@ -149,6 +149,8 @@ def waits(providers: list[ProviderSnapshot]) -> list[str]:
         if provider.blocked_until is not None:
             left = max(0.0, provider.blocked_until - time.time())
             lines.append(f"{provider.name} {provider.blocked_why or 'is blocked'}; goes on in {left:.0f} s")
+        elif provider.blocked_why is not None:
+            lines.append(f"{provider.name} {provider.blocked_why}")
         elif provider.waiting and provider.state in ("cold", "warming"):
             lines.append(_starting(provider))
     return lines

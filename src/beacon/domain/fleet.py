@@ -57,6 +57,8 @@ class Provider(Frozen):
     """An endpoint that serves some models in one region.
 
     `function` names a deployed function of Modal, as APP/FUNCTION, in place of a `url`.
+    `concurrency` is how many requests it may have at once; while it refuses some, the limit adapts, down to
+    `min_concurrency`.
     `models` maps Beacon's name of a model to the provider's; `echoes` lists further names that the provider
     may state for it. `warm_window` is how long a provider with `keep_warm: window` is kept warm after its last
     inference.
@@ -77,6 +79,7 @@ class Provider(Frozen):
     models: dict[ModelName, LongLine] = Field(min_length=1, max_length=MAX_MODELS)
     echoes: dict[ModelName, tuple[LongLine, ...]] = Field(default_factory=dict)
     concurrency: Whole = Field(default=8, ge=1, le=10_000)
+    min_concurrency: Whole = Field(default=1, ge=1, le=10_000)
     stream: YesOrNo = True
     region_header: HeaderName | None = None
     upstream_header: HeaderName | None = None
@@ -126,6 +129,9 @@ class Provider(Frozen):
         self._names_its_place()
         if self.api_key_env and self.api_key_file:
             raise refuse("both api_key_env and api_key_file are given", "keep one", at=("api_key_file",))
+        if self.min_concurrency > self.concurrency:
+            what = f"min_concurrency is {self.min_concurrency}, more than the concurrency, {self.concurrency}"
+            raise refuse(what, "lower it", at=("min_concurrency",))
         for model in self.echoes:
             if model not in self.models:
                 raise refuse(f"{model!r} is not among models", suggest(model, self.models), at=("echoes", model))

@@ -36,12 +36,12 @@ class Health:
     """
 
     __slots__ = (
-        "_active", "_awake", "_cold_start_s", "_idle_since", "_waking", "_warm", "_warming_since", "last_failure",
-        "used_at",
+        "_active", "_awake", "_idle_since", "_waking", "_warm", "_warming_since", "cold_start_s",
+        "last_failure", "used_at",
     )  # fmt: skip
 
     def __init__(self, cold_start_s: float) -> None:
-        self._cold_start_s = cold_start_s
+        self.cold_start_s = cold_start_s
         self._warm = False
         self._awake = False
         self._waking = False
@@ -55,7 +55,7 @@ class Health:
             return ProviderState.WARM
         if self._warming_since is None:
             return ProviderState.UNKNOWN
-        if not self._awake and now - self._warming_since <= self._cold_start_s:
+        if not self._awake and now - self._warming_since <= self.cold_start_s:
             return ProviderState.WARMING
         if self._idled(now):
             return ProviderState.UNKNOWN
@@ -63,7 +63,7 @@ class Health:
 
     def may_be_cold(self, now: float) -> bool:
         """Whether a request now may have to wait for a cold start."""
-        return self._cold_start_s > 0 and self.state(now) is not ProviderState.WARM
+        return self.cold_start_s > 0 and self.state(now) is not ProviderState.WARM
 
     @property
     def waking(self) -> bool:
@@ -73,13 +73,13 @@ class Health:
     @property
     def probe_pause_s(self) -> float:
         """How long a starting provider is left alone after it said that it is not there yet."""
-        return self._cold_start_s / PROBES
+        return self.cold_start_s / PROBES
 
     @property
     def expected_at(self) -> float | None:
         """When it should be up, where it is starting."""
         starting = self._warming_since is not None and not self._awake
-        return self._warming_since + self._cold_start_s if starting and self._warming_since is not None else None
+        return self._warming_since + self.cold_start_s if starting and self._warming_since is not None else None
 
     def idle_for(self, now: float) -> float:
         """Seconds since it was last asked anything or answered; 0 while it is busy."""
@@ -110,7 +110,7 @@ class Health:
             self._warming_since = None
             return
         self.last_failure = outcome.message
-        if outcome.http_status == 503 and self._cold_start_s > 0:
+        if outcome.http_status == 503 and self.cold_start_s > 0:
             self._warm = self._awake = False
             if self.state(now) is not ProviderState.WARMING:
                 self._warming_since = now

@@ -1,119 +1,92 @@
-"""How much a provider is asked to do at once, and who is next.
+"""How many requests a provider takes at once, learnt from what it refuses: additive increase, multiplicative decrease.
 
-Waiters queue at every provider that may serve them and are served by whichever has a slot first; each
-provider serves its queue first come, first served, whatever the model. So a slow provider delays nobody who
-could be served elsewhere, and no cell delays another that it shares no provider with.
+Chiu and Jain, "Analysis of the Increase and Decrease Algorithms for Congestion Avoidance in Computer Networks" (1989).
+The increase is per second and not per answer, since answers of language models take from a second to minutes; near
+what was refused last it waits, so that a provider whose capacity stays is rarely pushed beyond it.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections import OrderedDict
-from collections.abc import Sequence
+from dataclasses import dataclass
 
-from beacon.domain.clock import Clock
+DECREASE = 0.7
+"""What is left of the limit after a refusal."""
+INCREASES = 16
+"""A used limit rises by one in so many of the ceiling a second, and by one at least."""
+STEP_S = 1.0
+"""Between two increases, at least. It ends no request."""
+HOLD_S = 10.0
+"""How long after a refusal the limit stays below what was refused. It ends no request."""
 
 
-class Slots:
-    """The slots of one provider. A slot that is free while the provider is open has no waiter."""
+@dataclass(frozen=True, slots=True)
+class LimitChange:
+    """`why` continues "its limit went from 8 to 5"."""
 
-    __slots__ = (
-        "_clock",
-        "_timer",
-        "_waiters",
-        "blocked_until",
-        "blocked_why",
-        "ceiling",
-        "in_flight",
-        "limit",
-        "taken",
-    )
+    before: int
+    after: int
+    why: str
 
-    def __init__(self, limit: int, clock: Clock) -> None:
-        self._clock = clock
-        self._timer: asyncio.TimerHandle | None = None
-        self._waiters: OrderedDict[_Waiter, None] = OrderedDict()
-        self.limit = limit
-        self.ceiling: int | None = None
-        self.in_flight = 0
-        self.taken = 0
-        self.blocked_until: float | None = None
-        self.blocked_why: str | None = None
+
+class AdaptiveLimit:
+    """Between `floor` and `ceiling`, where it starts. Moments are seconds of the monotonic clock.
+
+    Refusals of requests that were sent before the last decrease say nothing of what holds since: they count once.
+    """
+
+    __slots__ = ("_decreased_at", "_raised_at", "_refused", "_value", "ceiling", "floor")
+
+    def __init__(self, ceiling: int, floor: int = 1) -> None:
+        self.ceiling = ceiling
+        self.floor = floor
+        self._value = float(ceiling)
+        self._refused: int | None = None
+        self._decreased_at = self._raised_at = float("-inf")
 
     @property
-    def waiting(self) -> int:
-        return len(self._waiters)
+    def limit(self) -> int:
+        return int(self._value)
 
-    def free(self) -> int:
-        """Slots that may be taken now; none while the provider is blocked."""
-        room = self.limit if self.ceiling is None else min(self.limit, self.ceiling)
-        return 0 if self.blocked_until is not None else max(0, room - self.in_flight)
+    def bound(self, ceiling: int, floor: int) -> LimitChange | None:
+        """Other bounds hold from now on. A limit that stood at its ceiling follows it."""
+        before, at_ceiling = self.limit, self._value >= self.ceiling
+        self.ceiling, self.floor = ceiling, floor
+        self._value = float(ceiling if at_ceiling else min(max(self._value, floor), ceiling))
+        return self._changed(before, f"the fleet says {floor} to {ceiling}")
 
-    def set_ceiling(self, ceiling: int | None) -> None:
-        """At most so many at once, whatever the limit, as while a provider starts; None where nothing holds it."""
-        self.ceiling = ceiling
-        self._serve()
+    def refused(self, at_once: int, sent_at: float, now: float, why: str) -> LimitChange | None:
+        """The provider has too much to do: it refused a request that made it `at_once` when it was sent."""
+        if sent_at <= self._decreased_at:
+            return None
+        before = self.limit
+        # Of many that were sent in one go it refuses the first that is too many first.
+        self._refused = min(before, at_once)
+        self._value = max(float(self.floor), DECREASE * min(self._value, at_once))
+        self._decreased_at = self._raised_at = now
+        return self._changed(before, why)
 
-    def take(self) -> None:
-        self.in_flight += 1
-        self.taken += 1
+    def answered(self, now: float, *, full: bool) -> LimitChange | None:
+        """The provider answered; `full` where it had as much to do as the limit allows."""
+        elapsed = now - self._raised_at
+        if self._value >= self.ceiling or not full or elapsed < STEP_S:
+            return None
+        before = self.limit
+        step = max(1.0, self.ceiling / INCREASES)
+        # Where answers are rare, one stands for the seconds since the last; it doubles the limit at most.
+        target = min(float(self.ceiling), self._value + min(step * elapsed, self._value))
+        if self._refused is not None:
+            target = self._below_refused(target, now)
+        self._raised_at = now
+        self._value = max(self._value, target)
+        return self._changed(before, "it answers all that it is asked")
 
-    def give_back(self) -> None:
-        self.in_flight -= 1
-        self._serve()
+    def _below_refused(self, target: float, now: float) -> float:
+        assert self._refused is not None
+        if self.limit >= self._refused:
+            self._refused = None  # it took what it had refused
+            return target
+        held = now - self._decreased_at < HOLD_S
+        return min(target, max(self._refused - 1.0, float(self.floor)) if held else float(self._refused))
 
-    def block(self, seconds: float, why: str) -> None:
-        """No new work for so many seconds from now; a longer block stands."""
-        until = self._clock.monotonic() + seconds
-        if self.blocked_until is not None and self.blocked_until >= until:
-            return
-        self.blocked_until, self.blocked_why = until, why
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._unblock)
-
-    def close(self) -> None:
-        """Nobody is served any more: who waits is cancelled."""
-        if self._timer is not None:
-            self._timer.cancel()
-        for waiter in tuple(self._waiters):
-            waiter.granted.cancel()
-            waiter.leave()
-
-    def _unblock(self) -> None:
-        self._timer = self.blocked_until = self.blocked_why = None
-        self._serve()
-
-    def _serve(self) -> None:
-        while self._waiters and self.free():
-            waiter = next(iter(self._waiters))
-            waiter.leave()
-            if not waiter.granted.done():
-                self.take()
-                waiter.granted.set_result(self)
-
-
-class _Waiter:
-    __slots__ = ("_queues", "granted")
-
-    def __init__(self, queues: Sequence[Slots]) -> None:
-        self.granted: asyncio.Future[Slots] = asyncio.get_running_loop().create_future()
-        self._queues = queues
-        for slots in queues:
-            slots._waiters[self] = None
-
-    def leave(self) -> None:
-        for slots in self._queues:
-            slots._waiters.pop(self, None)
-
-
-async def wait_for_slot(candidates: Sequence[Slots]) -> Slots:
-    """Waits until one of the candidates hands over a slot, which is then taken."""
-    waiter = _Waiter(candidates)
-    try:
-        return await waiter.granted
-    except asyncio.CancelledError:
-        waiter.leave()
-        if waiter.granted.done() and not waiter.granted.cancelled():
-            waiter.granted.result().give_back()
-        raise
+    def _changed(self, before: int, why: str) -> LimitChange | None:
+        return None if self.limit == before else LimitChange(before, self.limit, why)

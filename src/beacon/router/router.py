@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -12,22 +13,16 @@ from beacon.domain.clock import Clock, SystemClock
 from beacon.domain.deadline import Deadline
 from beacon.domain.failure import Failure, Stage
 from beacon.domain.fleet import Fleet, Provider
-from beacon.domain.names import suggest
-from beacon.errors import DocumentError, InputError
 from beacon.router import failures, warming
-from beacon.router.credentials import read_key, secret_of
-from beacon.router.health import Health, ProviderState
+from beacon.router.changes import Change
+from beacon.router.health import ProviderState
 from beacon.router.lane import Lane, ProviderSnapshot
-from beacon.router.limits import Slots, wait_for_slot
 from beacon.router.redaction import without_key
+from beacon.router.registry import Registry
 from beacon.router.selection import choose
-from beacon.router.transports.agent import AgentTransport
-from beacon.router.transports.base import Call, KeepsByReference, KeepsResults, Report, Transport, nobody_notes
+from beacon.router.slots import Line
+from beacon.router.transports.base import Call, KeepsByReference, KeepsResults, Report, nobody_notes
 from beacon.router.transports.control import Looked, Looks
-from beacon.router.transports.modal import ModalTransport
-from beacon.router.transports.modal_function import ModalFunctionTransport
-from beacon.router.transports.openai import OpenAITransport
-from beacon.router.transports.replay import Recordings, ReplayTransport
 
 
 class Router:
@@ -35,65 +30,109 @@ class Router:
 
     `base` is the directory of the fleet file, where relative replay and key files are looked up. All that
     can be wrong with them is found here: raises DocumentError with a fault for each provider that cannot be
-    used.
+    used. `rng` draws between providers, and spreads ejections.
     """
 
-    def __init__(self, fleet: Fleet, *, base: Path, environ: Mapping[str, str], clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        *,
+        base: Path,
+        environ: Mapping[str, str],
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
         self.fleet = fleet
+        self._base = base
         self._clock: Clock = clock or SystemClock()
-        self._recordings = Recordings(base)
-        self._keeping: dict[str, asyncio.Task[None]] = {}
-        self._lanes = self._build_lanes(fleet, base, environ)
-        self._by_name = {lane.provider.name: lane for lane in self._lanes}
-        self._cells: dict[tuple[str, str], list[Lane]] = {}
-        for lane in self._lanes:
-            for model in lane.provider.models:
-                self._cells.setdefault((model, lane.provider.region), []).append(lane)
-
-    def _build_lanes(self, fleet: Fleet, base: Path, environ: Mapping[str, str]) -> list[Lane]:
-        lanes: list[Lane] = []
-        faults: list[InputError] = []
-        for provider in fleet.providers:
-            try:
-                key = read_key(provider, base, environ)
-                transport = self._build_transport(provider, key)
-            except InputError as fault:
-                faults.append(fault)
-                continue
-            slots = Slots(provider.concurrency, self._clock)
-            secret = secret_of(provider, key)
-            lanes.append(Lane(provider, transport, slots, Health(provider.cold_start), self._clock, secret))
-        if faults:
-            raise DocumentError("the fleet", faults)
-        return lanes
-
-    def _build_transport(self, provider: Provider, key: str | None) -> Transport:
-        match provider.transport:
-            case "openai":
-                return OpenAITransport(provider, key, self._clock)
-            case "agent":
-                return AgentTransport(provider, key, self._clock)
-            case "modal" if provider.function is not None:
-                return ModalFunctionTransport(provider, key, self._clock)
-            case "modal":
-                return ModalTransport(provider, key, self._clock)
-            case "replay":
-                return ReplayTransport(provider, self._recordings, self._clock)
+        self._rng = rng or random.Random()
+        self._registry = Registry(environ, self._clock, self._rng)
+        self._registry.follow(self._registry.wires(fleet, base))
+        self._lines: dict[tuple[str, str, frozenset[str]], Line] = {}
+        self._paused: dict[str, str] = {}
+        self._keeping: dict[Lane, asyncio.Task[None]] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+        self._reloading = asyncio.Lock()
 
     async def __aenter__(self) -> Router:
-        for lane in self._lanes:
+        for lane in self._registry.lanes.values():
             await lane.transport.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for task in self._keeping.values():
+        tasks = [*self._keeping.values(), *self._closing]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._keeping.values(), return_exceptions=True)
-        for lane in self._lanes:
-            lane.slots.close()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for line in tuple(self._lines.values()):
+            line.close()
+        for lane in self._registry.lanes.values():
+            lane.close()
             await lane.transport.close()
+
+    async def reload(self, fleet: Fleet, *, base: Path | None = None) -> None:
+        """Follows another version of the fleet, at once.
+
+        A provider that stays at its address keeps what is known of it and what it has under way; one that is gone
+        finishes that and takes no more. Who waits goes on waiting, at the providers that the cell has now, also
+        where it has none left. Raises DocumentError where a provider cannot be used; nothing has changed then.
+        """
+        async with self._reloading:
+            before = dict(self._registry.lanes)
+            base = base or self._base
+            wires = self._registry.wires(fleet, base)
+            known = {lane.wire for lane in before.values()}
+            for wire in wires:
+                if wire not in known:
+                    await wire.transport.open()
+            gone, retired = self._registry.follow(wires)
+            self.fleet, self._base = fleet, base
+            self._pause_as_asked()
+            self._registry.relieve()
+            for (model, region, avoid), line in tuple(self._lines.items()):
+                line.change(lane.slots for lane in self._candidates(model, region, avoid))
+            for lane in gone:
+                self._stop_keeping(lane)
+            for wire in retired:
+                closing = asyncio.create_task(wire.close_when_idle())
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
+            self._tell_of_reload(before, {wire.provider.name for wire in wires if wire not in known})
+
+    def _tell_of_reload(self, before: Mapping[str, Lane], new_wires: set[str]) -> None:
+        note, now = self._registry.changes.note, self._registry.lanes
+        for name in before.keys() - now.keys():
+            note(name, "removed", "takes no more work", "it is in the fleet no more")
+        for name in now.keys() - before.keys():
+            note(name, "added", "takes work", "it is in the fleet now")
+        for name in new_wires & before.keys():
+            note(name, "changed", "is asked as the fleet says now", "the fleet was reloaded")
+
+    def pause(self, name: str, why: str) -> None:
+        """The provider of that name, or all of the region, take no new work until `resume`, a reload or not.
+
+        What is under way there is let finish. Raises InputError for an unknown name.
+        """
+        self._registry.named(name)
+        self._paused[name] = why
+        self._pause_as_asked()
+        self._registry.relieve()
+
+    def resume(self, name: str) -> None:
+        """Undoes `pause` of the same name. Raises InputError for an unknown name."""
+        lanes = self._registry.named(name)
+        self._paused.pop(name, None)
+        for lane in lanes:
+            if not self._paused.keys() & {lane.provider.name, lane.provider.region}:
+                lane.resume("an operator said so")
+
+    def _pause_as_asked(self) -> None:
+        for lane in self._registry.lanes.values():
+            why = self._paused.get(lane.provider.name) or self._paused.get(lane.provider.region)
+            if why is not None:
+                lane.pause(why)
 
     async def prewarm(self, cells: Iterable[tuple[str, str]]) -> None:
         """Wakes the providers of these (model, region) that can be cold and whose `keep_warm` asks for it.
@@ -101,7 +140,7 @@ class Router:
         No inference is sent to them meanwhile, by anybody; each is open as soon as it is there. Returns when the
         last one is, or when it took longer than expected. Cancelling it leaves the rest to real requests.
         """
-        needed = {lane.provider.name: lane for cell in cells for lane in self._cells.get(cell, ())}
+        needed = {lane.provider.name: lane for cell in cells for lane in self._registry.cells.get(cell, ())}
         cold = [lane for lane in needed.values() if warming.wants_waking(lane)]
         for lane in cold:
             warming.hold(lane)
@@ -113,34 +152,61 @@ class Router:
         """Its window begins anew; it lasts for as long as this router is open."""
         if lane.provider.keep_warm != "window" or not lane.provider.cold_start:
             return
-        earlier = self._keeping.get(lane.provider.name)
+        self._stop_keeping(lane)
+        self._keeping[lane] = asyncio.create_task(warming.keep(lane))
+
+    def _stop_keeping(self, lane: Lane) -> None:
+        earlier = self._keeping.pop(lane, None)
         if earlier is not None:
             earlier.cancel()
-        self._keeping[lane.provider.name] = asyncio.create_task(warming.keep(lane))
 
-    async def place(self, model: str, region: str, *, avoid: frozenset[str] = frozenset()) -> Placement:
-        """Waits, first come first served, for a slot at a provider of exactly this model and region.
+    def place_now(self, model: str, region: str, *, avoid: frozenset[str] = frozenset()) -> Placement | None:
+        """A slot at a provider of exactly this model and region, or None where none is free now.
 
         Providers named in `avoid` are left out if the cell has another. Raises InputError if no provider
         serves the cell; a provider of another model or region is never taken instead.
         """
-        lanes = self._cell(model, region)
-        if avoid:
-            lanes = [lane for lane in lanes if lane.provider.name not in avoid] or lanes
-        lane = choose(lanes)
-        if lane is not None:
-            lane.slots.take()
-            return Placement(lane, model, 0.0)
+        lanes = self._candidates(model, region, avoid)
+        choice = choose(lanes, model, self._clock.monotonic(), self._rng)
+        if choice is None:
+            return None
+        choice.lane.slots.take()
+        return Placement(choice.lane, model, 0.0, why=choice.why)
+
+    async def place(self, model: str, region: str, *, avoid: frozenset[str] = frozenset()) -> Placement:
+        """Waits, first come first served, for a slot as `place_now` gives it."""
+        placement = self.place_now(model, region, avoid=avoid)
+        if placement is not None:
+            return placement
         since = self._clock.monotonic()
-        starting = all(lane.slots.ceiling is not None for lane in lanes)
-        slots = await wait_for_slot([lane.slots for lane in lanes])
-        lane = next(lane for lane in lanes if lane.slots is slots)
+        lanes = self._candidates(model, region, avoid)
+        starting = bool(lanes) and all(lane.starting for lane in lanes)
+        lane = await self._wait_for_lane(model, region, avoid)
         waited_ms = 1000 * (self._clock.monotonic() - since)
-        return Placement(lane, model, waited_ms, Stage.COLD_START if starting else Stage.ROUTE)
+        why = None if len(lanes) == 1 else f"the first of {len(lanes)} to have a free slot"
+        return Placement(lane, model, waited_ms, Stage.COLD_START if starting else Stage.ROUTE, why=why)
+
+    async def _wait_for_lane(self, model: str, region: str, avoid: frozenset[str]) -> Lane:
+        """A lane of the cell, with a slot that is taken."""
+        while True:
+            key = (model, region, avoid)
+            line = self._lines.get(key)
+            if line is None:
+                candidates = self._candidates(model, region, avoid)
+                line = self._lines[key] = Line(lane.slots for lane in candidates)
+            try:
+                slots = await line.wait()
+            finally:
+                if not line and self._lines.get(key) is line:
+                    del self._lines[key]
+            lane = self._registry.lane_of(slots)
+            if lane is not None and lane in self._registry.cell(model, region):
+                return lane
+            slots.give_back()  # a reload took it away in the same moment
 
     async def look(self, provider_name: str, within_s: float) -> Looked | None:
         """What the provider says of itself to a control call, which may wake it; None where it takes none."""
-        transport = self._by_name[provider_name].transport
+        transport = self._registry.lanes[provider_name].transport
         return await transport.look(within_s) if isinstance(transport, Looks) else None
 
     def keeps_results(self, provider_name: str | None, reference: str | None = None) -> bool:
@@ -159,11 +225,17 @@ class Router:
         its key or `reference`.
         """
         keeper = self._keeper(provider_name, reference)
-        names = {lane.provider.name for lane in self._cells.get((inference.model, inference.region), ())}
-        if keeper is None or provider_name is None or provider_name not in names:
+        lanes = self._registry.cells.get((inference.model, inference.region), ())
+        lane = next((lane for lane in lanes if lane.provider.name == provider_name), None)
+        if keeper is None or lane is None:
             return None
-        found = await keeper.fetch(Call(inference, deadline, may_be_cold=False, reference=reference))
-        return None if found is None else without_key(found, self._by_name[provider_name].key)
+        wire = lane.wire
+        wire.hold()
+        try:
+            found = await keeper.fetch(Call(inference, deadline, may_be_cold=False, reference=reference))
+        finally:
+            wire.let_go()
+        return None if found is None else without_key(found, wire.key)
 
     async def cancel(
         self, provider_name: str | None, key: str, deadline: Deadline, reference: str | None = None
@@ -176,7 +248,7 @@ class Router:
             await keeper.withdraw(reference, deadline)
 
     def _keeper(self, provider_name: str | None, reference: str | None) -> KeepsResults | KeepsByReference | None:
-        lane = self._by_name.get(provider_name or "")
+        lane = self._registry.lanes.get(provider_name or "")
         if lane is None:
             return None
         if isinstance(lane.transport, KeepsResults):
@@ -187,51 +259,53 @@ class Router:
 
     def expired_while_waiting(self, model: str, region: str, waited_ms: float) -> Failure:
         """The failure of an execution whose deadline passed before `place` had a slot for it."""
-        lanes = self._cell(model, region)
+        lanes = self._registry.cell(model, region)
         now = self._clock.monotonic()
-        states = "; ".join(_why_waiting(lane.snapshot()) for lane in lanes)
-        names = ", ".join(lane.provider.name for lane in lanes)
+        states = "; ".join(_why_waiting(lane.snapshot()) for lane in lanes) or "no provider of the fleet serves it now"
+        names = ", ".join(lane.provider.name for lane in lanes) or f"{model} in {region}"
         where = failures.Where(names, Stage.ROUTE, {Stage.ROUTE.value: waited_ms})
-        starting = all(lane.health.may_be_cold(now) for lane in lanes)
+        starting = bool(lanes) and all(lane.health.may_be_cold(now) for lane in lanes)
         return failures.expired(where, f"router, waiting for a slot: {states}", starting=starting)
 
     def snapshot(self) -> list[ProviderSnapshot]:
         """Every provider as it is now, in the order of the fleet."""
-        return [lane.snapshot() for lane in self._lanes]
+        return [lane.snapshot() for lane in self._registry.lanes.values()]
 
-    def _cell(self, model: str, region: str) -> Sequence[Lane]:
-        lanes = self._cells.get((model, region))
-        if lanes:
-            return lanes
-        here = sorted({m for m, r in self._cells if r == region})
-        there = sorted({r for m, r in self._cells if m == model})
-        if there:
-            todo = f"{model} is served in: {', '.join(there)}; {region} serves: {', '.join(here) or 'nothing'}"
-        else:
-            todo = suggest(model, {m for m, _ in self._cells})
-        raise InputError(f"no provider serves model {model!r} in region {region!r}", where="the fleet", todo=todo)
+    def changes(self) -> tuple[Change, ...]:
+        """What was changed about providers of late, each with its reason, oldest first."""
+        return self._registry.changes.kept()
+
+    def _candidates(self, model: str, region: str, avoid: frozenset[str]) -> Sequence[Lane]:
+        lanes = self._registry.cell(model, region)
+        return ([lane for lane in lanes if lane.provider.name not in avoid] or lanes) if avoid else lanes
 
 
 class Placement:
     """One slot at one provider, for one inference. Release it exactly once; a second release does nothing.
 
     `waited_ms` is how long the slot was waited for, `waited_in` the stage of which that is a part: `cold_start` where
-    every provider of the cell was starting.
+    every provider of the cell was starting. `why` continues "chosen as"; None where the cell has one provider.
     """
 
-    __slots__ = ("_lane", "_model", "_released", "_sent", "waited_in", "waited_ms")
+    __slots__ = ("_lane", "_model", "_released", "_sent", "_wire", "waited_in", "waited_ms", "why")
 
-    def __init__(self, lane: Lane, model: str, waited_ms: float, waited_in: Stage = Stage.ROUTE) -> None:
+    def __init__(
+        self, lane: Lane, model: str, waited_ms: float, waited_in: Stage = Stage.ROUTE, *, why: str | None = None
+    ) -> None:
         self._lane = lane
+        self._wire = lane.wire
+        self._wire.hold()
         self._model = model
         self._sent = False
         self._released = False
         self.waited_ms = waited_ms
         self.waited_in = waited_in
+        self.why = why
 
     @property
     def provider(self) -> Provider:
-        return self._lane.provider
+        """As the fleet said when the slot was given."""
+        return self._wire.provider
 
     @property
     def cold_start_s(self) -> float:
@@ -254,12 +328,13 @@ class Placement:
         if deadline.expired:
             where = failures.Where(lane.provider.name, Stage.ROUTE, stages)
             return failures.expired(where, "router, before the request was sent", starting=False)
-        return await lane.infer(Call(inference, deadline, may_be_cold, stages, report=report))
+        return await lane.infer(Call(inference, deadline, may_be_cold, stages, report=report), self._wire)
 
     def release(self) -> None:
         if not self._released:
             self._released = True
             self._lane.slots.give_back()
+            self._wire.let_go()
 
     def _check(self, inference: Inference) -> None:
         cell = (self._model, self.provider.region)

@@ -45,7 +45,7 @@ async def wake(lane: Lane) -> None:
     starting = True
     try:
         async with asyncio.timeout(lane.provider.cold_start + 2 * lane.health.probe_pause_s + LATE_S):
-            while True:
+            while not lane.removed:
                 looked = await _look(lane)
                 if looked.awake:
                     lane.health.woken(lane.clock.monotonic())
@@ -78,8 +78,13 @@ async def keep(lane: Lane) -> None:
 
 
 async def _look(lane: Lane) -> Looked:
-    assert isinstance(lane.transport, Looks)
-    return await lane.transport.look(lane.provider.cold_start)
+    wire = lane.wire
+    assert isinstance(wire.transport, Looks)
+    wire.hold()
+    try:
+        return await wire.transport.look(wire.provider.cold_start)
+    finally:
+        wire.let_go()
 
 
 def _why(lane: Lane, looked: Looked) -> str:

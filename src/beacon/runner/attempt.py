@@ -81,11 +81,19 @@ def inference_of(work: Work, spec: JobSpec) -> Inference:
 
 
 def finish_of(
-    work: Work, provider: str, outcome: Outcome, conclusion: Conclusion, clock: Clock, *, held_ms: float = 0.0
+    work: Work,
+    provider: str,
+    outcome: Outcome,
+    conclusion: Conclusion,
+    clock: Clock,
+    *,
+    held_ms: float = 0.0,
+    chosen: str | None = None,
 ) -> Finish:
     """What is recorded of an attempt that ended by itself.
 
-    `held_ms` of its `cold_start` went by before its request was sent, which is no part of its duration.
+    `held_ms` of its `cold_start` went by before its request was sent, which is no part of its duration. `chosen` is why
+    its provider was, as the placement says.
     """
     attempt_id = attempt_key(work.execution.id, work.attempts)
     if isinstance(outcome, Answer):
@@ -103,6 +111,7 @@ def finish_of(
             provider=provider,
             answer=outcome,
             stages_ms=outcome.stages_ms,
+            chosen=chosen,
         )
     now = clock.wall()
     spent_ms = sum(ms for stage, ms in outcome.stages_ms.items() if stage not in (Stage.ROUTE, Stage.QUEUE)) - held_ms
@@ -122,6 +131,7 @@ def finish_of(
         error=conclusion.message,
         counts=outcome.counts,
         stages_ms=outcome.stages_ms,
+        chosen=chosen,
         next_attempt_at=now + conclusion.pause_s if conclusion.status is ExecutionStatus.RETRYING else None,
     )
 

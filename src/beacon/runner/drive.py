@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
+from beacon.domain.answer import Answer, Outcome
 from beacon.domain.clock import Clock
 from beacon.domain.deadline import Deadline
-from beacon.domain.failure import Failure, FailureKind, Stage
+from beacon.domain.failure import FailureKind, Stage
 from beacon.domain.spec import JobSpec
 from beacon.domain.states import ExecutionStatus, JobStatus
 from beacon.router.router import Placement, Router
 from beacon.runner import attempt
+from beacon.runner.budget import RetryBudget
 from beacon.runner.lane import Lane
-from beacon.runner.policy import Conclusion, conclude
+from beacon.runner.policy import Conclusion, conclude, expired_without_budget
 from beacon.runner.recorder import Recorder
 from beacon.runner.recovery import Recovery
 from beacon.runner.work import ShardUnderWay, Work
@@ -48,6 +50,7 @@ class Drive:
         router: Router,
         clock: Clock,
         rng: random.Random,
+        budgets: Mapping[tuple[str, str], RetryBudget],
     ) -> None:
         self.job_id = job_id
         self.spec = spec
@@ -60,6 +63,7 @@ class Drive:
         self._router = router
         self._clock = clock
         self._rng = rng
+        self._budgets = budgets
         self._recorder = Recorder(database, job_id, clock, self._note)
         self._recovery = Recovery(spec, router, clock, rng)
         self._lanes = {
@@ -204,9 +208,7 @@ class Drive:
             await self._give_up(work, provider)
             return None
         placement.release()
-        if isinstance(outcome, Failure):
-            work.counted += int(outcome.counts)
-            work.avoid |= {provider} if outcome.other_provider_only else frozenset()
+        self._learn(work, provider, outcome)
         conclusion = conclude(
             outcome,
             attempts=work.attempts,
@@ -216,22 +218,42 @@ class Drive:
             jitter=self._rng.random(),
         )
         held_ms = placement.waited_ms if placement.waited_in is Stage.COLD_START else 0.0
-        finish = attempt.finish_of(work, provider, outcome, conclusion, self._clock, held_ms=held_ms)
+        finish = attempt.finish_of(
+            work, provider, outcome, conclusion, self._clock, held_ms=held_ms, chosen=placement.why
+        )
         moved = await self._recorder.record(finish)
         return conclusion if moved and conclusion.status is ExecutionStatus.RETRYING else None
 
+    def _learn(self, work: Work, provider: str, outcome: Outcome) -> None:
+        """What the outcome of an attempt means for those that may follow it, of this execution and of its cell."""
+        budget = self._budgets[work.cell]
+        if isinstance(outcome, Answer):
+            budget.answered()
+            return
+        work.counted += int(outcome.counts)
+        work.avoid |= {provider} if outcome.other_provider_only else frozenset()
+        if outcome.counts and work.counted == 1:
+            budget.first_failed()
+
     async def _next_slot(self, work: Work, conclusion: Conclusion) -> Placement | None:
-        """Pauses, then waits for a slot in the same cell; None where the deadline passed meanwhile."""
+        """Pauses, then waits for the retry budget and for a slot in the same cell.
+
+        None where the deadline passed meanwhile.
+        """
         if self.stop_kind is not None:
             await self._end(work, self.stop_kind)
             return None
         assert work.deadline is not None
         since = self._clock.monotonic()
+        allowed = not conclusion.budgeted
         try:
             with self._haltable():
                 await asyncio.sleep(conclusion.pause_s)
                 since = self._clock.monotonic()
                 async with asyncio.timeout(work.deadline.left_s()):
+                    if not allowed:
+                        await self._budgets[work.cell].take()
+                        allowed, since = True, self._clock.monotonic()
                     return await self._router.place(*work.cell, avoid=work.avoid)
         except Halted:
             if (kind := self._stopped_as()) is not None:
@@ -239,7 +261,10 @@ class Drive:
             return None
         except TimeoutError:
             waited_ms = 1000 * (self._clock.monotonic() - since)
-            failure = self._router.expired_while_waiting(*work.cell, waited_ms)
+            if allowed:
+                failure = self._router.expired_while_waiting(*work.cell, waited_ms)
+            else:
+                failure = expired_without_budget(conclusion.message, waited_ms)
             await self._recorder.record(attempt.end_unsent(work, failure, self._clock))
             return None
 

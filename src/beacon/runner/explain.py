@@ -14,6 +14,7 @@ from beacon.domain.waterfall import AttemptTimes, Waterfall, waterfall
 from beacon.runner.owner import is_dead
 from beacon.store import executions, jobs, leases
 from beacon.store.database import Database
+from beacon.store.group_items import CHOSEN
 
 
 class ProviderView(Protocol):
@@ -48,6 +49,8 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class AttemptTold:
+    """`chosen` is why its provider was chosen; None where it was the only one, and until the attempt ended."""
+
     number: int
     provider: str
     status: str
@@ -57,6 +60,7 @@ class AttemptTold:
     counts: bool
     written_at: float
     finished_at: float | None
+    chosen: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,7 @@ async def explain(
     over = ExecutionStatus(row["status"]) in TERMINAL
     waits_for = None if over else await _waiting(database, row, attempts, now, providers)
     same = {name: row[name] for name in Explanation.__dataclass_fields__ if name in row and name != "attempts"}
-    told = [AttemptTold(**{name: a[name] for name in AttemptTold.__dataclass_fields__}) for a in attempts]
+    told = [_told(attempt) for attempt in attempts]
     return Explanation(
         execution_id=execution_id,
         asked_at=now,
@@ -105,6 +109,12 @@ async def explain(
         waits_for=waits_for,
         **same,
     )
+
+
+def _told(attempt: dict[str, Any]) -> AttemptTold:
+    chosen = json.loads(attempt["stages_json"] or "{}").get(CHOSEN)
+    same = {name: attempt[name] for name in AttemptTold.__dataclass_fields__ if name != "chosen"}
+    return AttemptTold(**same, chosen=chosen)
 
 
 def times_of(attempts: Sequence[dict[str, Any]]) -> list[AttemptTimes]:
@@ -176,6 +186,12 @@ def _for_a_slot(
         until = min(view.blocked_until or now for view in blocked)
         why = "; ".join(f"{view.name} {view.blocked_why}" for view in blocked)
         return Waiting(f"a provider that may be asked again: {why}", Stage.ROUTE.value, since, until)
-    busy = "; ".join(f"{v.name} has {v.in_flight} of {v.limit} slots in use" for v in here.values())
+    busy = "; ".join(_busy(view) for view in here.values())
     what = f"its turn at {', '.join(names) or 'a provider: none serves it'}"
+    if row["status"] == ExecutionStatus.RETRYING:
+        what += ", or for the retry budget where much of its cell fails"
     return Waiting(f"{what} ({busy})" if busy else what, Stage.ROUTE.value, since, row["deadline_at"])
+
+
+def _busy(view: ProviderView) -> str:
+    return f"{view.name} {view.blocked_why or f'has {view.in_flight} of {view.limit} slots in use'}"

@@ -22,10 +22,11 @@ LAB = "lab"
 
 @dataclass(frozen=True, slots=True)
 class FleetFile:
-    """A fleet, and the directory that its relative paths start from."""
+    """A fleet, and the directory that its relative paths start from. `path` is None where it stands in no file."""
 
     fleet: Fleet
     base: Path
+    path: Path | None = None
 
 
 def read_file(path: Path) -> str:
@@ -57,7 +58,7 @@ def find_fleet(option: str | None, environ: Mapping[str, str]) -> str:
 
 def read_fleet(path: Path) -> FleetFile:
     """Raises InputError, DocumentError."""
-    return FleetFile(parse_fleet(read_file(path), str(path)), path.resolve().parent)
+    return FleetFile(parse_fleet(read_file(path), str(path)), path.resolve().parent, path)
 
 
 def read_spec(path: Path) -> JobSpec:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from beacon.domain.answer import Answer, Outcome
-from beacon.domain.failure import Failure, FailureKind, terminal_status
+from beacon.domain.failure import Failure, FailureKind, Stage, terminal_status
 from beacon.domain.spec import Limits
 from beacon.domain.states import ExecutionStatus
 
@@ -20,11 +20,15 @@ LONGEST_PAUSE_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """The status that the execution takes; `pause_s` before the next attempt where it is `retrying`."""
+    """The status that the execution takes; `pause_s` before the next attempt where it is `retrying`.
+
+    `budgeted` is false for a retry that the retry budget need not allow: that of an attempt which does not count.
+    """
 
     status: ExecutionStatus
     message: str | None = None
     pause_s: float = 0.0
+    budgeted: bool = True
 
 
 def conclude(
@@ -44,7 +48,7 @@ def conclude(
     pause = pause_before(attempts, outcome.retry_after_s, jitter)
     if pause >= left_s:
         return Conclusion(ending, _no_time(outcome, attempts, pause, left_s))
-    return Conclusion(ExecutionStatus.RETRYING, outcome.message, pause)
+    return Conclusion(ExecutionStatus.RETRYING, outcome.message, pause, budgeted=outcome.counts)
 
 
 def may_be_retried(failure: Failure, limits: Limits) -> bool:
@@ -58,6 +62,15 @@ def pause_before(attempts: int, retry_after_s: float | None, jitter: float) -> f
     if retry_after_s is not None:
         return retry_after_s + 0.25 * jitter
     return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (attempts - 1)) * (0.5 + jitter)
+
+
+def expired_without_budget(message: str | None, waited_ms: float) -> Failure:
+    """The failure of an execution whose deadline passed while its retry waited for the retry budget."""
+    why = (
+        f"The execution's deadline passed after its retry had waited {waited_ms / 1000:.1f} s for the retry budget: "
+        f"too much of what its model and region are asked fails to ask for all of it again. The last attempt: {message}"
+    )
+    return Failure(FailureKind.DEADLINE_EXPIRED, Stage.QUEUE, why, retryable=False)
 
 
 def _all_failed(failure: Failure, attempts: int) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import defaultdict
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -21,6 +22,7 @@ from beacon.errors import BeaconError, DatabaseError, InputError
 from beacon.router.router import Router
 from beacon.runner.admission import admit
 from beacon.runner.analyst import Analyst
+from beacon.runner.budget import RetryBudget
 from beacon.runner.classification import classify_until
 from beacon.runner.drive import Drive
 from beacon.runner.finalize import finalize
@@ -62,6 +64,7 @@ class Runner:
         self.stopping = False
         self._analyst = analyst
         self._rng = rng or random.Random()
+        self._budgets: defaultdict[tuple[str, str], RetryBudget] = defaultdict(RetryBudget)
         self._drives: dict[str, Drive] = {}
         self._refused: set[str] = set()
         self._renewing: asyncio.Task[None] | None = None
@@ -88,8 +91,12 @@ class Runner:
     async def serve(self) -> None:
         """Takes up every unfinished job of the database, until stopped."""
         under_way: dict[str, asyncio.Task[None]] = {}
+        fleet = self.router.fleet
         async with asyncio.TaskGroup() as tasks:
             while not self.stopping:
+                if self.router.fleet is not fleet:
+                    fleet = self.router.fleet
+                    self._refused.clear()  # it may serve what the fleet before it did not
                 under_way = {job_id: task for job_id, task in under_way.items() if not task.done()}
                 for job in await self.database.read(jobs.unfinished):
                     if job.id not in under_way and job.id not in self._refused:
@@ -175,7 +182,15 @@ class Runner:
     @asynccontextmanager
     async def _drive(self, job: Job, spec: JobSpec) -> AsyncIterator[Drive]:
         """The job's drive, known to `stop` for as long as it is open."""
-        drive = Drive(job.id, spec, database=self.database, router=self.router, clock=self.clock, rng=self._rng)
+        drive = Drive(
+            job.id,
+            spec,
+            database=self.database,
+            router=self.router,
+            clock=self.clock,
+            rng=self._rng,
+            budgets=self._budgets,
+        )
         self._drives[job.id] = drive
         try:
             async with drive:

@@ -30,5 +30,32 @@ def check_same_kind(spec: JobSpec, submitted: Fleet, here: Fleet, source: str) -
                     )
 
 
+class Kinds:
+    """What each cell was served by since the start: a reload may change its providers, not their kind."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._seen: dict[tuple[str, str], set[str]] = {}
+        self.note(fleet)
+
+    def note(self, fleet: Fleet) -> None:
+        """The fleet is followed from now on."""
+        for provider in fleet.providers:
+            for model in provider.models:
+                self._seen.setdefault((model, provider.region), set()).add(_kind(provider))
+
+    def check(self, fleet: Fleet, source: str) -> None:
+        """Raises InputError where a cell would be served by providers of a kind that it was not served by."""
+        for provider in fleet.providers:
+            for model in provider.models:
+                seen = self._seen.get((model, provider.region))
+                if seen is not None and _kind(provider) not in seen:
+                    raise InputError(
+                        f"{model} in {provider.region} was served by {' or '.join(sorted(seen))} providers, "
+                        f"and {provider.name!r} is {_kind(provider)}",
+                        where=source,
+                        todo="restart Beacon with this fleet, so that no job is served by both",
+                    )
+
+
 def _kind(provider: Provider) -> str:
     return "replaying" if provider.replayed else "simulated" if provider.simulated else "real"

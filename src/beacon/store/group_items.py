@@ -29,7 +29,7 @@ class Finish:
 
     `attempt_id` is None where the execution ended without a further attempt. `answer` is set exactly for
     `completed`. `kept` is an answer that is no result but is kept as evidence, as JSON. `next_attempt_at` is when
-    an execution that is retried may be sent again.
+    an execution that is retried may be sent again. `chosen` is why its provider was, where there was a choice.
     """
 
     execution_id: str
@@ -49,6 +49,7 @@ class Finish:
     error: str | None = None
     counts: bool = True
     stages_ms: dict[str, float] | None = None
+    chosen: str | None = None
     kept: str | None = None
     next_attempt_at: float | None = None
 
@@ -71,6 +72,17 @@ class Recorded:
     cost_usd: float
     started: frozenset[str]
     moved: frozenset[str]
+
+
+CHOSEN = "chosen"
+"""Under this name `Finish.chosen` stands beside an attempt's stages; every other value there is in milliseconds."""
+
+
+def stages_json(finish: Finish) -> str | None:
+    """An attempt's stages, and why its provider was chosen, as they are stored."""
+    if finish.stages_ms is None:
+        return None
+    return json.dumps(finish.stages_ms if finish.chosen is None else {**finish.stages_ms, CHOSEN: finish.chosen})
 
 
 def kept(answer: Answer) -> str:

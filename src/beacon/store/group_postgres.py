@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 
 from beacon.domain.states import EXECUTION_MOVES, TERMINAL, JobStatus
 from beacon.errors import NotFoundError
-from beacon.store.group_items import Finish, Noted, Recorded, Start, kept
+from beacon.store.group_items import Finish, Noted, Recorded, Start, kept, stages_json
 
 _CALL = text(
     "SELECT beacon_record_group(:job, CAST(:starts AS jsonb), CAST(:ends AS jsonb), CAST(:notes AS jsonb), "
@@ -83,7 +83,7 @@ _OF_ANSWER = (
 def _end(place: int, finish: Finish) -> dict[str, Any]:
     row = {name: getattr(finish, name) for name in _PLAIN}
     row |= {"place": place, "status": finish.status.value, "over": finish.status in TERMINAL}
-    row["stages_json"] = json.dumps(finish.stages_ms) if finish.stages_ms is not None else None
+    row["stages_json"] = stages_json(finish)
     row |= {"kept_json": finish.kept, "kept_if_refused": kept(finish.answer) if finish.answer else finish.kept}
     if finish.answer is not None:
         row |= {name: getattr(finish.answer, name) for name in _OF_ANSWER}

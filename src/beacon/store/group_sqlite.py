@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from beacon.domain.states import TERMINAL, ExecutionStatus, JobStatus, may_move
 from beacon.errors import NotFoundError
 from beacon.store import ledger
 from beacon.store.bulk import Insert, Lookup, Row, Update
-from beacon.store.group_items import Finish, Noted, Recorded, Start, kept
+from beacon.store.group_items import Finish, Noted, Recorded, Start, kept, stages_json
 from beacon.store.ledger import Advance, JobRow
 from beacon.store.tables import attempts, executions, jobs, results, shards
 
@@ -152,9 +151,8 @@ def _write_refused(connection: Connection, finishes: Sequence[Finish]) -> None:
 
 
 def _attempt_row(finish: Finish, status: str, kept_json: str | None) -> Row:
-    stages = json.dumps(finish.stages_ms) if finish.stages_ms is not None else None
     why = (finish.kind, finish.stage, finish.error, finish.counts)
-    return (finish.attempt_id, status, *why, finish.started_at, finish.finished_at, stages, kept_json)
+    return (finish.attempt_id, status, *why, finish.started_at, finish.finished_at, stages_json(finish), kept_json)
 
 
 def _execution_row(finish: Finish, now: float) -> Row:

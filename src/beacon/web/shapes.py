@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, Field
 
 from beacon.domain.states import ExecutionStatus, JobStatus, Verdict
+from beacon.store.group_items import CHOSEN
 from beacon.store.jobs import Job
 
 T = TypeVar("T")
@@ -112,7 +113,8 @@ def execution_out(row: dict[str, Any]) -> ExecutionOut:
 
 
 class AttemptOut(BaseModel):
-    """One try. `stages_ms` says where its time went; `kept` is an answer that is no result."""
+    """One try. `stages_ms` says where its time went, `chosen` why its provider was where there was a choice; `kept` is
+    an answer that is no result."""
 
     id: str
     number: int
@@ -126,11 +128,14 @@ class AttemptOut(BaseModel):
     started_at: float | None
     finished_at: float | None
     stages_ms: dict[str, float] | None
+    chosen: str | None
     kept: Any | None
 
 
 def attempt_out(row: dict[str, Any]) -> AttemptOut:
-    parsed = {"stages_ms": _json(row["stages_json"]), "kept": _json(row["kept_json"])}
+    stages = _json(row["stages_json"])
+    chosen = None if stages is None else stages.pop(CHOSEN, None)
+    parsed = {"stages_ms": stages, "chosen": chosen, "kept": _json(row["kept_json"])}
     return AttemptOut.model_validate(row | parsed)
 
 

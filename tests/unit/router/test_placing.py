@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from beacon.domain.clock import SystemClock
 from beacon.domain.failure import FailureKind, Stage
 from beacon.domain.fleet import Fleet
 from beacon.errors import InputError
-from beacon.router.limits import Slots, wait_for_slot
 from beacon.router.router import Placement, Router
+from beacon.router.slots import Line, Slots
 
 
 def provider(name: str, models: str, region: str = "us", concurrency: int = 1, **more: Any) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def provider(name: str, models: str, region: str = "us", concurrency: int = 1, *
 
 def router_of(*providers: dict[str, Any]) -> Router:
     fleet = Fleet.model_validate({"schema": "beacon.fleet/v1", "providers": list(providers)})
-    return Router(fleet, base=Path(), environ={})
+    return Router(fleet, base=Path(), environ={}, rng=random.Random(1))
 
 
 def start(router: Router, model: str, region: str = "us", **more: Any) -> asyncio.Task[Placement]:
@@ -108,18 +109,11 @@ async def test_a_slow_provider_holds_up_nobody_whom_another_can_serve() -> None:
     assert [p.waiting for p in router.snapshot()] == [0, 0]
 
 
-async def test_work_goes_where_the_greatest_share_is_free_and_is_spread_among_equals() -> None:
+async def test_work_fills_every_free_slot_of_the_cell_and_no_more() -> None:
     router = router_of(provider("small", "alpha", concurrency=2), provider("large", "alpha", concurrency=8))
     names = [(await router.place("alpha", "us")).provider.name for _ in range(10)]
     assert (names.count("small"), names.count("large")) == (2, 8)
-    assert set(names[:3]) == {"small", "large"}
-    equals = router_of(provider("a", "alpha"), provider("b", "alpha"))
-    chosen = []
-    for _ in range(4):
-        placement = await equals.place("alpha", "us")
-        chosen.append(placement.provider.name)
-        placement.release()
-    assert chosen == ["a", "b", "a", "b"]
+    assert router.place_now("alpha", "us") is None
 
 
 async def test_providers_to_avoid_are_left_out_if_there_is_another() -> None:
@@ -161,7 +155,8 @@ async def test_a_blocked_provider_takes_nothing_new_until_its_time() -> None:
     slots.block(0.05, "answered 429")
     slots.block(0.01, "a shorter one")
     assert (slots.free(), slots.blocked_why) == (0, "answered 429")
-    waiting = [asyncio.create_task(wait_for_slot([slots])) for _ in range(3)]
+    line = Line([slots])
+    waiting = [asyncio.create_task(line.wait()) for _ in range(3)]
     await settle()
     assert slots.waiting == 3
     await asyncio.wait_for(waiting[1], 30)
@@ -173,7 +168,7 @@ async def test_a_blocked_provider_takes_nothing_new_until_its_time() -> None:
 async def test_a_slot_given_back_while_blocked_is_kept_for_later() -> None:
     slots = Slots(1, SystemClock())
     slots.take()
-    waiting = asyncio.create_task(wait_for_slot([slots]))
+    waiting = asyncio.create_task(Line([slots]).wait())
     await settle()
     slots.block(0.05, "answered 429")
     slots.give_back()

@@ -43,5 +43,5 @@ def test_nothing_that_holds_a_key_shows_it() -> None:
     for transport in ("openai", "agent"):
         fleet = Fleet.model_validate({"providers": [{**row, "transport": transport}]})
         router = Router(fleet, base=Path(), environ={"A_KEY": KEY})
-        for lane in router._lanes:
+        for lane in router._registry.lanes.values():
             assert KEY not in repr(lane) + repr(lane.transport) + repr(lane.snapshot()) + repr(router) + repr(fleet)
