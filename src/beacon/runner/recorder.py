@@ -43,8 +43,8 @@ class Recorder:
         self._waiting.append((item, future))
         if self._committing is None:
             self._committing = asyncio.create_task(self._commit_groups())
-        # Shielded: an item that is handed in is committed even where its giver is cancelled meanwhile.
-        return await asyncio.shield(future)
+        # Where the giver is cancelled, only its waiting ends: the item stays in its group and is committed.
+        return await future
 
     async def flush(self) -> None:
         """Returns when all that was handed in is committed or has failed."""

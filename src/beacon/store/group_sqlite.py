@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from sqlalchemy import Connection, bindparam, select, update
 
@@ -121,6 +122,7 @@ _OF_ANSWER = (
     *("finish_reason", "retracted", "provider", "model_echoed", "region_stated", "region_evidence", "upstream"),
     *("input_tokens", "output_tokens", "cost_usd", "simulated", "replayed", "served_at"),
 )
+_described = attrgetter(*_OF_ANSWER)
 _INSERT_RESULT = Insert(results, ("execution_id", "attempt_id", "answer", *_OF_ANSWER))
 
 
@@ -166,8 +168,7 @@ def _execution_row(finish: Finish, now: float) -> Row:
 
 
 def _result_row(finish: Finish, answer: Answer) -> Row:
-    described = (getattr(answer, name) for name in _OF_ANSWER)
-    return (finish.execution_id, finish.attempt_id, answer.text, *described)
+    return (finish.execution_id, finish.attempt_id, answer.text, *_described(answer))
 
 
 _SHARD_DONE = (

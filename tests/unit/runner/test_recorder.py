@@ -1,0 +1,43 @@
+"""The recorder keeps what it was handed, whatever becomes of whoever handed it in."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from beacon.domain.clock import SystemClock
+from beacon.domain.states import JobStatus
+from beacon.runner.recorder import Recorder
+from beacon.store.group_items import Recorded, Start
+
+
+class Slow:
+    """A database that commits when it is told to."""
+
+    def __init__(self) -> None:
+        self.committed: list[list[str]] = []
+        self.may_commit = asyncio.Event()
+
+    async def write_at_once(self, _function: Any, starts: list[Start], *_: Any) -> Recorded:
+        await self.may_commit.wait()
+        ids = [start.attempt_id for start in starts]
+        self.committed.append(ids)
+        return Recorded(1, JobStatus.RUNNING, None, 0.0, frozenset(ids), frozenset())
+
+
+def start(name: str) -> Start:
+    return Start(f"x-{name}", name, 1, 0, 1, "us-a", 0.0, 1.0)
+
+
+async def test_what_was_handed_in_is_committed_though_its_giver_is_cancelled():
+    database = Slow()
+    recorder = Recorder(database, "job", SystemClock(), lambda _: None)  # type: ignore[arg-type]
+    givers = [asyncio.create_task(recorder.record(start(name))) for name in "abcd"]
+    await asyncio.sleep(0)
+    givers[0].cancel()
+    givers[2].cancel()
+    database.may_commit.set()
+    told = await asyncio.gather(*givers, return_exceptions=True)
+    await recorder.flush()
+    assert [name for group in database.committed for name in group] == ["a", "b", "c", "d"]
+    assert [type(each) for each in told] == [asyncio.CancelledError, bool, asyncio.CancelledError, bool]
