@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,7 +76,9 @@ async def test_a_cold_region_is_woken_without_an_inference_and_delays_no_other(
     found = analyse(scaled, settings_of(spec)).findings
     told = [c for f in found for c in f.caveats if "was asked" in c and "cold start" in c]
     assert told
-    assert all("eu was asked" in c and "after a cold start of lab-eu of " in c and "minutes" in c for c in told)
+    # On a busy machine the seconds between regions, so scaled, become hours.
+    named = re.compile(r"eu was asked .*(minutes|hours).*after a cold start of lab-eu of ")
+    assert all(named.search(caveat) for caveat in told), told
 
 
 class Sleeper(Scripted):
