@@ -10,7 +10,7 @@ PIP := $(PY) -m pip --disable-pip-version-check --quiet --quiet
 READY := .venv/.ready
 ASSETS := src/beacon/web/static/built/manifest.json
 UV := uv==0.13.9
-BENCH ?= benchmarks/main_path.py benchmarks/router.py
+BENCH ?= benchmarks/main_path.py benchmarks/router.py benchmarks/gateway.py
 
 .PHONY: demo setup test test-slow check format bench calibrate schemas timeouts lock clean FORCE
 .DEFAULT_GOAL := demo

@@ -34,6 +34,7 @@ ROOMS = {
     "gateway": "In the gateway",
     "runner": "In the runner",
     "agent": "In the agent",
+    "mailbox": "In a mailbox",
     "store": "In the databases",
     "provenance": "In the databases",
     "web": "In the portal and the API",

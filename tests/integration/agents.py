@@ -15,12 +15,13 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from beacon.agent.mailbox import Mailbox
 from beacon.agent.served import Served
 from beacon.agent.server import create_app
-from beacon.agent.state import open_state
 from beacon.agent.upstream import Upstream
+from beacon.agent.worker import InferenceServer
 from beacon.domain.clock import SystemClock
+from beacon.mailbox.mailbox import Mailbox
+from beacon.mailbox.state import open_state
 
 CLOCK = SystemClock()
 
@@ -93,11 +94,10 @@ async def agent(
         async with Upstream(upstream_url, None, CLOCK) as upstream:
             served = Served(region, models or {}, upstream)
             await served.look()
+            server = InferenceServer(served, upstream, concurrency)
             async with (
-                mailbox_type(
-                    opened, served, upstream, CLOCK, concurrency=concurrency, keep_s=keep_s, max_queued=max_queued
-                ) as mailbox,
-                site(create_app(mailbox, key), port=port, before_end=mailbox.close) as url,
+                mailbox_type(opened, server, CLOCK, keep_s=keep_s, max_queued=max_queued) as mailbox,
+                site(create_app(mailbox, server, key), port=port, before_end=mailbox.close) as url,
             ):
                 yield url
     finally:

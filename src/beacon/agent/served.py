@@ -6,20 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from beacon.agent.upstream import NotListedError, Upstream
-from beacon.domain.failure import FailureKind, Stage
-from beacon.domain.mailbox import MailboxError
+from beacon.domain.failure import FailureKind
 from beacon.domain.names import suggest
 from beacon.domain.regions import resolve
 from beacon.errors import InputError
-
-
-class UnservedError(Exception):
-    """Work that this agent does not do; `fault` says why, `status` is the HTTP status that says it."""
-
-    def __init__(self, fault: MailboxError, status: int = 422) -> None:
-        super().__init__(fault.message)
-        self.fault = fault
-        self.status = status
+from beacon.mailbox.worker import unserved
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +59,7 @@ class Served:
             resolve(region, [self.region])
         except InputError:
             what = f"it serves the region {self.region} and was asked for {region!r}"
-            raise UnservedError(_fault(FailureKind.REGION_MISMATCH, what)) from None
+            raise unserved(FailureKind.REGION_MISMATCH, what) from None
 
     async def model(self, name: str) -> ServedModel:
         """Looks again before it refuses a name. Raises UnservedError that names the models served."""
@@ -79,10 +70,6 @@ class Served:
             return known[name]
         if not self._named and self._listed is None:
             what = f"it does not know yet which models are served: {self.not_listed_why}"
-            raise UnservedError(_fault(FailureKind.REFUSED_CONNECTION, what), 503)
+            raise unserved(FailureKind.REFUSED_CONNECTION, what, status=503)
         what = f"it serves no model {name!r} ({suggest(name, known)})"
-        raise UnservedError(_fault(FailureKind.MODEL_MISMATCH, what))
-
-
-def _fault(kind: FailureKind, what: str) -> MailboxError:
-    return MailboxError(kind=kind.value, stage=Stage.ROUTE.value, message=what)
+        raise unserved(FailureKind.MODEL_MISMATCH, what)

@@ -14,11 +14,11 @@ from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from beacon import __version__
-from beacon.agent.state import Accepted, Ended
 from beacon.domain.clock import Clock
 from beacon.domain.deadline import Deadline
 from beacon.domain.failure import FailureKind, Stage
 from beacon.domain.mailbox import MailboxError, MailboxState
+from beacon.mailbox.state import Accepted, Ended
 
 MAX_RESPONSE_BYTES = 16 * 2**20
 MAX_ERROR_BYTES = 2**16

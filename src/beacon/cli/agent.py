@@ -15,19 +15,19 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 from cyclopts import Parameter
-from pydantic import TypeAdapter, ValidationError
 
-from beacon.agent.mailbox import Mailbox
 from beacon.agent.served import Served
 from beacon.agent.server import create_app
-from beacon.agent.state import open_state
 from beacon.agent.upstream import Upstream
+from beacon.agent.worker import InferenceServer
+from beacon.cli.durations import seconds_of
 from beacon.cli.listening import address, listen
 from beacon.cli.settings import PORT
 from beacon.domain.clock import SystemClock
 from beacon.domain.regions import normalise
-from beacon.domain.scalars import Seconds
 from beacon.errors import ExitCode, InputError
+from beacon.mailbox.mailbox import Mailbox
+from beacon.mailbox.state import open_state
 from beacon.telemetry.logs import configure_logs
 
 DEFAULT_PORT = 8100
@@ -68,7 +68,7 @@ def agent(
         state=state,
         concurrency=_at_least("--concurrency", 1, concurrency),
         max_queued=_at_least("--queue", 0, queue),
-        keep_s=_seconds(keep),
+        keep_s=seconds_of("--keep", keep),
         models=_names(model),
         key=os.environ.get(KEY_VARIABLE, "").strip() or None,
         upstream_key=os.environ.get(UPSTREAM_KEY_VARIABLE, "").strip() or None,
@@ -103,16 +103,10 @@ async def _serve(settings: Settings, listener: socket.socket) -> ExitCode:
         async with Upstream(settings.upstream, settings.upstream_key, clock) as upstream:
             served = Served(settings.region, settings.models, upstream)
             await served.look()
-            async with Mailbox(
-                state,
-                served,
-                upstream,
-                clock,
-                concurrency=settings.concurrency,
-                keep_s=settings.keep_s,
-                max_queued=settings.max_queued,
-            ) as mailbox:
-                runner = web.AppRunner(create_app(mailbox, settings.key), access_log=None, shutdown_timeout=GRACE_S)
+            server = InferenceServer(served, upstream, settings.concurrency)
+            async with Mailbox(state, server, clock, keep_s=settings.keep_s, max_queued=settings.max_queued) as mailbox:
+                app = create_app(mailbox, server, settings.key)
+                runner = web.AppRunner(app, access_log=None, shutdown_timeout=GRACE_S)
                 await runner.setup()
                 await web.SockSite(runner, listener).start()
                 _tell(served, listener)
@@ -141,17 +135,6 @@ def _at_least(option: str, least: int, given: int) -> int:
     if given < least:
         raise InputError(f"must be at least {least}, found {given}", where=option)
     return given
-
-
-def _seconds(text: str) -> float:
-    todo = "write for example 30m, 24h or 7d"
-    try:
-        seconds = TypeAdapter(Seconds).validate_python(text)
-    except ValidationError:
-        raise InputError(f"not a duration: {text!r}", where="--keep", todo=todo) from None
-    if seconds <= 0:
-        raise InputError("answers must be kept for some time", where="--keep", todo=todo)
-    return seconds
 
 
 def _names(given: Sequence[str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from beacon.cli.gateway_fleet import GATEWAY_VARIABLE, gateway_fleet
 from beacon.cli.reloading import following
 from beacon.cli.settings import database_url
 from beacon.domain.clock import SystemClock
@@ -43,10 +45,24 @@ class Embedded:
 
 @asynccontextmanager
 async def opened_fleet(option: str | None) -> AsyncIterator[FleetFile]:
-    """The fleet that is meant; the lab runs for as long as it is open where that is `lab`.
+    """The fleet that is meant: that of a gateway where one is named; the lab runs for as long as it is open where it
+    is `lab`.
 
-    Raises InputError, DocumentError.
+    Raises InputError, DocumentError, UnavailableError.
     """
+    gateway = os.environ.get(GATEWAY_VARIABLE, "").strip()
+    if gateway:
+        if option:
+            print(f"The fleet is that of the gateway at {gateway}: --fleet is passed over", file=sys.stderr)
+        yield FleetFile(await gateway_fleet(gateway, os.environ), Path.cwd())
+        return
+    async with opened_own_fleet(option) as file:
+        yield file
+
+
+@asynccontextmanager
+async def opened_own_fleet(option: str | None) -> AsyncIterator[FleetFile]:
+    """The fleet of a file or the lab, whatever gateway is named. Raises InputError, DocumentError."""
     chosen = find_fleet(option, os.environ)
     if chosen != LAB:
         yield read_fleet(Path(chosen))
@@ -62,7 +78,8 @@ async def embedded(database_option: str | None, fleet_option: str | None) -> Asy
         # A command that shows progress and results: logs would get between, and never belong on stdout.
         configure_logs(least=logging.ERROR)
     # A fleet that is missing is said before anything is made.
-    find_fleet(fleet_option, os.environ)
+    if not os.environ.get(GATEWAY_VARIABLE, "").strip():
+        find_fleet(fleet_option, os.environ)
     async with AsyncExitStack() as stack:
         database = await open_database(database_url(database_option))
         stack.push_async_callback(database.close)

@@ -45,6 +45,7 @@ COMMANDS = {
     "export": Command(RESULTS, "A job's executions as CSV or JSON lines, or its sealed bundle."),
     "classify": Command(RESULTS, "Label any file of answers: refused, evasive, substantive, …"),
     "serve": Command(PROCESSES, "The portal, the API and a runner in one process."),
+    "gateway": Command(PROCESSES, "The router as a service: OpenAI's API with a region, and a mailbox."),
     "agent": Command(PROCESSES, "A mailbox beside an inference server: no finished answer is lost."),
     "lab": Command(PROCESSES, "Simulated providers in the foreground."),
     "doctor": Command(PROCESSES, "Whether database, key and providers are fit for a job."),

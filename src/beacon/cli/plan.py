@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from beacon.analysis.power import PowerPlan, power_plan
+from beacon.cli.gateway_fleet import GATEWAY_VARIABLE, gateway_fleet
 from beacon.cli.keep_warm import KeepWarmPlan, RunsOption, WindowOption
 from beacon.cli.progress import span
 from beacon.cli.settings import DatabaseOption, FleetOption, JsonOption, database_file, database_url
@@ -75,8 +76,7 @@ async def _look(
     spec: JobSpec, source: str, fleet_option: str | None, database_option: str | None
 ) -> tuple[Fleet, Paces]:
     """The fleet, which must serve the spec, and how long its providers took before."""
-    chosen = find_fleet(fleet_option, os.environ)
-    fleet = unstarted_fleet() if chosen == LAB else read_fleet(Path(chosen)).fleet
+    fleet = await _unopened(fleet_option)
     check_against_fleet(spec, fleet, source)
     url = database_url(database_option)
     place = database_file(url)
@@ -87,6 +87,15 @@ async def _look(
         return fleet, await database.read(history.paces, [provider.name for provider in fleet.providers])
     finally:
         await database.close()
+
+
+async def _unopened(fleet_option: str | None) -> Fleet:
+    """The fleet that a run would use, without starting anything."""
+    gateway = os.environ.get(GATEWAY_VARIABLE, "").strip()
+    if gateway:
+        return await gateway_fleet(gateway, os.environ)
+    chosen = find_fleet(fleet_option, os.environ)
+    return unstarted_fleet() if chosen == LAB else read_fleet(Path(chosen)).fleet
 
 
 def document(

@@ -59,6 +59,7 @@ class Provider(Frozen):
     `function` names a deployed function of Modal, as APP/FUNCTION, in place of a `url`.
     `concurrency` is how many requests it may have at once; while it refuses some, the limit adapts, down to
     `min_concurrency`.
+    With the transport `gateway` the `url` is a gateway's, up to and with /v1, which has a provider of this `name`.
     `models` maps Beacon's name of a model to the provider's; `echoes` lists further names that the provider
     may state for it. `warm_window` is how long a provider with `keep_warm: window` is kept warm after its last
     inference.
@@ -70,7 +71,7 @@ class Provider(Frozen):
 
     name: Identifier
     region: RegionName
-    transport: Literal["openai", "agent", "modal", "replay"]
+    transport: Literal["openai", "agent", "modal", "replay", "gateway"]
     url: LongLine | None = None
     file: LongLine | None = None
     function: FunctionName | None = None

@@ -29,7 +29,7 @@ _TODO = {
 }
 
 _NOT_RETRYABLE = frozenset({FailureKind.DEADLINE_EXPIRED, FailureKind.COLD_START_EXPIRED})
-_MISMATCHES = frozenset({FailureKind.REGION_MISMATCH, FailureKind.MODEL_MISMATCH})
+MISMATCHES = frozenset({FailureKind.REGION_MISMATCH, FailureKind.MODEL_MISMATCH})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def failure(
         retryable=kind not in _NOT_RETRYABLE if retryable is None else retryable,
         http_status=http_status,
         retry_after_s=retry_after_s,
-        other_provider_only=kind in _MISMATCHES,
+        other_provider_only=kind in MISMATCHES,
         counts=counts,
         stages_ms=where.stages_ms,
     )

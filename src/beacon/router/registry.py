@@ -17,6 +17,7 @@ from beacon.router.lane import Lane
 from beacon.router.slots import Slots
 from beacon.router.transports.agent import AgentTransport
 from beacon.router.transports.base import Transport
+from beacon.router.transports.gateway import GatewayTransport
 from beacon.router.transports.modal import ModalTransport
 from beacon.router.transports.modal_function import ModalFunctionTransport
 from beacon.router.transports.openai import OpenAITransport
@@ -152,6 +153,8 @@ def _transport(provider: Provider, key: str | None, recordings: Recordings, cloc
             return OpenAITransport(provider, key, clock)
         case "agent":
             return AgentTransport(provider, key, clock)
+        case "gateway":
+            return GatewayTransport(provider, key, clock)
         case "modal" if provider.function is not None:
             return ModalFunctionTransport(provider, key, clock)
         case "modal":

@@ -13,6 +13,8 @@ from beacon.domain.clock import Clock, SystemClock
 from beacon.domain.deadline import Deadline
 from beacon.domain.failure import Failure, Stage
 from beacon.domain.fleet import Fleet, Provider
+from beacon.domain.names import suggest
+from beacon.errors import InputError
 from beacon.router import failures, warming
 from beacon.router.changes import Change
 from beacon.router.health import ProviderState
@@ -21,7 +23,15 @@ from beacon.router.redaction import without_key
 from beacon.router.registry import Registry
 from beacon.router.selection import choose
 from beacon.router.slots import Line
-from beacon.router.transports.base import Call, KeepsByReference, KeepsResults, Report, nobody_notes
+from beacon.router.transports.base import (
+    Call,
+    ClientRequest,
+    KeepsByReference,
+    KeepsResults,
+    Report,
+    Sink,
+    nobody_notes,
+)
 from beacon.router.transports.control import Looked, Looks
 
 
@@ -48,7 +58,7 @@ class Router:
         self._rng = rng or random.Random()
         self._registry = Registry(environ, self._clock, self._rng)
         self._registry.follow(self._registry.wires(fleet, base))
-        self._lines: dict[tuple[str, str, frozenset[str]], Line] = {}
+        self._lines: dict[tuple[str, str, frozenset[str], str | None], Line] = {}
         self._paused: dict[str, str] = {}
         self._keeping: dict[Lane, asyncio.Task[None]] = {}
         self._closing: set[asyncio.Task[None]] = set()
@@ -91,8 +101,8 @@ class Router:
             self.fleet, self._base = fleet, base
             self._pause_as_asked()
             self._registry.relieve()
-            for (model, region, avoid), line in tuple(self._lines.items()):
-                line.change(lane.slots for lane in self._candidates(model, region, avoid))
+            for asked, line in tuple(self._lines.items()):
+                line.change(lane.slots for lane in self._candidates(*asked))
             for lane in gone:
                 self._stop_keeping(lane)
             for wire in retired:
@@ -160,39 +170,50 @@ class Router:
         if earlier is not None:
             earlier.cancel()
 
-    def place_now(self, model: str, region: str, *, avoid: frozenset[str] = frozenset()) -> Placement | None:
+    def check(self, model: str, region: str, *, only: str | None = None) -> None:
+        """Raises InputError if no provider serves the cell, or the one of that name does not."""
+        lanes = self._registry.cell(model, region)
+        if only is not None and not self._candidates(model, region, frozenset(), only):
+            what = f"provider {only!r} does not serve {model} in {region}"
+            raise InputError(what, where="the fleet", todo=suggest(only, [lane.provider.name for lane in lanes]))
+
+    def place_now(
+        self, model: str, region: str, *, avoid: frozenset[str] = frozenset(), only: str | None = None
+    ) -> Placement | None:
         """A slot at a provider of exactly this model and region, or None where none is free now.
 
-        Providers named in `avoid` are left out if the cell has another. Raises InputError if no provider
-        serves the cell; a provider of another model or region is never taken instead.
+        Providers named in `avoid` are left out if the cell has another; `only` names the one that may serve. Raises
+        InputError if no provider serves the cell; a provider of another model or region is never taken instead.
         """
-        lanes = self._candidates(model, region, avoid)
+        lanes = self._candidates(model, region, avoid, only)
         choice = choose(lanes, model, self._clock.monotonic(), self._rng)
         if choice is None:
             return None
         choice.lane.slots.take()
         return Placement(choice.lane, model, 0.0, why=choice.why)
 
-    async def place(self, model: str, region: str, *, avoid: frozenset[str] = frozenset()) -> Placement:
+    async def place(
+        self, model: str, region: str, *, avoid: frozenset[str] = frozenset(), only: str | None = None
+    ) -> Placement:
         """Waits, first come first served, for a slot as `place_now` gives it."""
-        placement = self.place_now(model, region, avoid=avoid)
+        placement = self.place_now(model, region, avoid=avoid, only=only)
         if placement is not None:
             return placement
         since = self._clock.monotonic()
-        lanes = self._candidates(model, region, avoid)
+        lanes = self._candidates(model, region, avoid, only)
         starting = bool(lanes) and all(lane.starting for lane in lanes)
-        lane = await self._wait_for_lane(model, region, avoid)
+        lane = await self._wait_for_lane(model, region, avoid, only)
         waited_ms = 1000 * (self._clock.monotonic() - since)
         why = None if len(lanes) == 1 else f"the first of {len(lanes)} to have a free slot"
         return Placement(lane, model, waited_ms, Stage.COLD_START if starting else Stage.ROUTE, why=why)
 
-    async def _wait_for_lane(self, model: str, region: str, avoid: frozenset[str]) -> Lane:
+    async def _wait_for_lane(self, model: str, region: str, avoid: frozenset[str], only: str | None) -> Lane:
         """A lane of the cell, with a slot that is taken."""
         while True:
-            key = (model, region, avoid)
+            key = (model, region, avoid, only)
             line = self._lines.get(key)
             if line is None:
-                candidates = self._candidates(model, region, avoid)
+                candidates = self._candidates(*key)
                 line = self._lines[key] = Line(lane.slots for lane in candidates)
             try:
                 slots = await line.wait()
@@ -275,8 +296,10 @@ class Router:
         """What was changed about providers of late, each with its reason, oldest first."""
         return self._registry.changes.kept()
 
-    def _candidates(self, model: str, region: str, avoid: frozenset[str]) -> Sequence[Lane]:
+    def _candidates(self, model: str, region: str, avoid: frozenset[str], only: str | None = None) -> Sequence[Lane]:
         lanes = self._registry.cell(model, region)
+        if only is not None:
+            return [lane for lane in lanes if lane.provider.name == only]
         return ([lane for lane in lanes if lane.provider.name not in avoid] or lanes) if avoid else lanes
 
 
@@ -313,10 +336,19 @@ class Placement:
         may_be_cold = self._lane.health.may_be_cold(self._lane.clock.monotonic())
         return self.provider.cold_start if may_be_cold else 0.0
 
-    async def send(self, inference: Inference, deadline: Deadline, report: Report = nobody_notes) -> Outcome:
+    async def send(
+        self,
+        inference: Inference,
+        deadline: Deadline,
+        report: Report = nobody_notes,
+        *,
+        request: ClientRequest | None = None,
+        sink: Sink | None = None,
+    ) -> Outcome:
         """Asks the provider once. Never raises for what a provider or a network does.
 
-        `report` is told the provider's own reference to the inference, where it has one; what it raises is raised.
+        `report` is told the provider's own reference to the inference, where it has one; what it raises is raised, as
+        is what `sink` raises. A client's own `request` takes the place of the inference's messages and sampling.
         Cancelling it aborts the request, but where the provider keeps results: `Router.fetch` finds the answer
         there, `Router.cancel` withdraws it. Raises ValueError for an inference of another cell or a second one.
         """
@@ -328,7 +360,8 @@ class Placement:
         if deadline.expired:
             where = failures.Where(lane.provider.name, Stage.ROUTE, stages)
             return failures.expired(where, "router, before the request was sent", starting=False)
-        return await lane.infer(Call(inference, deadline, may_be_cold, stages, report=report), self._wire)
+        call = Call(inference, deadline, may_be_cold, stages, report=report, request=request, sink=sink)
+        return await lane.infer(call, self._wire)
 
     def release(self) -> None:
         if not self._released:

@@ -8,8 +8,8 @@ import io
 import pytest
 from aiohttp import web
 
-from beacon.agent.state import open_state
 from beacon.errors import InputError
+from beacon.mailbox.state import open_state
 from tests.integration.agents import Client, Inference, agent, completion, serving, submission
 
 
@@ -193,7 +193,7 @@ async def test_a_read_waits_for_the_answer_and_for_no_longer_than_it_is_told(inf
 
 
 async def test_no_read_waits_longer_than_proxies_allow(inference, tmp_path, monkeypatch):
-    monkeypatch.setattr("beacon.agent.mailbox.MAX_WAIT_S", 0.1)
+    monkeypatch.setattr("beacon.mailbox.mailbox.MAX_WAIT_S", 0.1)
     inference.act = after(asyncio.Event())
     async with agent(inference.url, tmp_path / "state.db") as url, Client(url) as client:
         await client.put("k.1")

@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from beacon.agent.state import Accepted, open_state
 from beacon.domain.failure import FailureKind
+from beacon.mailbox.state import Accepted, open_state
 from tests.integration.agents import Client, Inference, agent, completion, serving, submission
 from tests.integration.router.conftest import ask, failed, router_of
 

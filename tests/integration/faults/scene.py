@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from beacon.agent.mailbox import Mailbox
 from beacon.domain.answer import Answer, Message, Outcome
 from beacon.domain.clock import SystemClock
 from beacon.domain.deadline import Deadline
@@ -19,6 +18,7 @@ from beacon.domain.spec import Limits
 from beacon.domain.states import ExecutionStatus
 from beacon.lab.fleet import Lab
 from beacon.lab.proxy import FaultProxy, fault_proxy
+from beacon.mailbox.mailbox import Mailbox
 from beacon.router.router import Router
 from beacon.runner.policy import conclude
 from tests.integration import agents

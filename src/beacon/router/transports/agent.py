@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from yarl import URL
 
 from beacon import __version__
-from beacon.domain.answer import Outcome
+from beacon.domain.answer import Answer, Outcome
 from beacon.domain.clock import Clock
 from beacon.domain.deadline import Deadline
 from beacon.domain.failure import Failure
@@ -30,7 +30,7 @@ from beacon.router.transports.completion import MAX_BODY_BYTES, loads
 from beacon.router.transports.connection import RequestBody, open_session, pauses_between_tries
 from beacon.router.transports.control import Caller, Looked
 from beacon.router.transports.exchange import reason, retry_after_s
-from beacon.router.transports.request import call_headers, chat_request
+from beacon.router.transports.request import call_headers, document_of
 from beacon.router.transports.visit import Visit
 
 WAIT_S = 20.0
@@ -75,22 +75,28 @@ class AgentTransport:
 
     async def infer(self, call: Call) -> Outcome:
         """Cancelling it stops the waiting only; `cancel` withdraws the work."""
-        visit = Visit(self._provider, call, self._key, self._clock)
+        visit = self._visit(call)
         try:
             async with asyncio.timeout(call.deadline.left_s()):
-                return await self._submit(visit) or await self._until_over(visit) or visit.forgotten()
+                outcome = await self._submit(visit) or await self._until_over(visit) or visit.forgotten()
         except TimeoutError:
             return visit.at_deadline()
+        if call.sink is not None and isinstance(outcome, Answer):
+            await call.sink.take(visit.document, streamed=False)
+        return outcome
 
     async def fetch(self, call: Call) -> Outcome | None:
         """What became of the work of that key, which may be under way still; None where it is not known there."""
-        visit = Visit(self._provider, call, self._key, self._clock)
+        visit = self._visit(call)
         try:
             async with asyncio.timeout(call.deadline.left_s()):
                 outcome = await self._until_over(visit)
         except TimeoutError:
             return visit.at_deadline()
         return visit.forgotten() if outcome is None and visit.accepted else outcome
+
+    def _visit(self, call: Call) -> Visit:
+        return Visit(self._provider, call, self._key, self._clock)
 
     async def cancel(self, key: str, deadline: Deadline) -> None:
         """Withdraws the work, as far as the mailbox can be reached with one try; its own deadline ends it else."""
@@ -210,7 +216,7 @@ class AgentTransport:
 
     def _document(self, call: Call) -> dict[str, Any]:
         model = self._provider.models[call.inference.model]
-        request = chat_request(call.inference, model)
+        request = document_of(call, model)
         return {
             "region": self._provider.region,
             "model": model,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from beacon.domain.answer import Inference, Outcome
 from beacon.domain.deadline import Deadline
@@ -16,6 +17,30 @@ async def nobody_notes(reference: str) -> None:
     """For calls of which nobody records anything."""
 
 
+@dataclass(frozen=True, slots=True)
+class ClientRequest:
+    """A chat-completions request that a client wrote. It goes on as it is, but for the provider's name of the model.
+
+    `body` are the bytes that `document` was read from, where there are any: they are sent as they came if they can be.
+    """
+
+    document: dict[str, Any]
+    body: bytes | None = None
+
+    def encoded(self, model: str) -> bytes:
+        if self.body is not None and self.document.get("model") == model:
+            return self.body
+        return json.dumps({**self.document, "model": model}).encode()
+
+
+class Sink(Protocol):
+    """Where the bytes of an answer go while it comes: a client's own connection."""
+
+    async def take(self, chunk: bytes, *, streamed: bool) -> None:
+        """The next bytes of a stream, or a whole document. What they state of their model has been compared."""
+        ...
+
+
 @dataclass(slots=True)
 class Call:
     """One inference on its way to one provider.
@@ -25,6 +50,8 @@ class Call:
 
     `report` is told the provider's own reference to the inference as soon as there is one, and returns when it is
     recorded; `reference` is what was told of the same inference before.
+
+    `request` is sent in place of the one that the inference stands for; `sink` is given the answer's bytes.
     """
 
     inference: Inference
@@ -33,6 +60,8 @@ class Call:
     stages_ms: dict[str, float] = field(default_factory=dict)
     reference: str | None = None
     report: Report = nobody_notes
+    request: ClientRequest | None = None
+    sink: Sink | None = None
 
 
 class Transport(Protocol):

@@ -56,12 +56,17 @@ def pauses_between_tries() -> Iterator[float]:
 def _open_socket(address: AddrInfoType) -> socket.socket:
     family, kind, protocol, _, _ = address
     opened = socket.socket(family, kind, protocol)
+    keep_alive(opened)
+    return opened
+
+
+def keep_alive(opened: socket.socket) -> None:
+    """Probes a silent connection, so that the network does not forget it."""
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in KEEPALIVE_OPTIONS.items():
         option = getattr(socket, name, None)
         if option is not None:
             opened.setsockopt(socket.IPPROTO_TCP, option, value)
-    return opened
 
 
 class RequestBody(BytesPayload):

@@ -76,11 +76,14 @@ class Caller:
     key: str | None = field(repr=False)
     region_header: str | None = None
 
-    async def ask(self, url: URL, within_s: float) -> tuple[Looked, Any]:
-        """One `GET`, without redirects; with the JSON document of the answer, None where there is none."""
+    async def ask(self, url: URL, within_s: float, method: str = "GET") -> tuple[Looked, Any]:
+        """One request, without redirects; with the JSON document of the answer, None where there is none."""
         began = self.clock.monotonic()
         try:
-            async with asyncio.timeout(within_s), self.session.get(url, allow_redirects=False) as response:
+            async with (
+                asyncio.timeout(within_s),
+                self.session.request(method, url, allow_redirects=False) as response,
+            ):
                 body = await _bounded(response)
         except TimeoutError:
             trouble = f"no response within {within_s:.3g} s"

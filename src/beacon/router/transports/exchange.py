@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from typing import Protocol
 
 from aiohttp import (
     ClientConnectorCertificateError,
@@ -14,7 +15,6 @@ from aiohttp import (
     ClientConnectorSSLError,
     ClientError,
     ClientPayloadError,
-    ClientResponse,
     ClientResponseError,
 )
 from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError
@@ -29,13 +29,43 @@ from beacon.errors import InputError
 from beacon.router.failures import Where, expired, failure, quoted
 from beacon.router.transports.base import Call
 from beacon.router.transports.completion import Completion, Malformed, StatedError, stated_message
-from beacon.router.transports.connection import RequestBody
+from beacon.router.transports.relay import Relay
 from beacon.router.transports.text import whole
 
 MAX_RETRY_AFTER_S = 86_400.0
 """The longest pause that a provider may ask for; what it says beyond is taken for this."""
 _MAX_ERROR_BYTES = 2**16
 _MAX_HEADER = 200
+
+
+class Body(Protocol):
+    """What is sent; `sent_at` is the moment at which it was handed to a connection, None before."""
+
+    @property
+    def sent_at(self) -> float | None: ...
+
+
+class Content(Protocol):
+    async def readany(self) -> bytes: ...
+
+    def is_eof(self) -> bool: ...
+
+    def on_eof(self, callback: Callable[[], None], /) -> None: ...
+
+
+class Response(Protocol):
+    """What an exchange reads, whoever brought it: aiohttp's `ClientResponse`, or `Posted`."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    @property
+    def content(self) -> Content: ...
+
+    def close(self) -> None: ...
 
 
 class Exchange:
@@ -48,25 +78,35 @@ class Exchange:
         self,
         provider: Provider,
         call: Call,
-        body: RequestBody,
+        body: Body,
         key: str | None,
         clock: Clock,
         stage: Stage = Stage.INFERENCE,
     ) -> None:
         self.call = call
         self.body = body
-        self.response: ClientResponse | None = None
+        self.response: Response | None = None
         self.whole = False
-        self.hop = f"router to {URL(provider.url or '').origin()}"
+        self._hop: str | None = None
         self._stage = stage
         self._provider = provider
         self._key = key
         self._clock = clock
         self._completion = Completion(clock.monotonic)
+        self._relay = None if call.sink is None else Relay(call.sink, key)
         self._began = clock.monotonic()
         self._began_wall = clock.wall()
 
-    async def run(self, post: Callable[[], Awaitable[ClientResponse]]) -> Outcome:
+    @property
+    def hop(self) -> str:
+        """Where the answer is waited for."""
+        return self._hop or f"router to {URL(self._provider.url or '').origin()}"
+
+    @hop.setter
+    def hop(self, told: str) -> None:
+        self._hop = told
+
+    async def run(self, post: Callable[[], Awaitable[Response]]) -> Outcome:
         """Sends the request by `post` and reads the response. Raises nothing but what cancels it."""
         try:
             response = await post()
@@ -81,8 +121,13 @@ class Exchange:
             region = self._region_fault(response)
             if region is not None:
                 return region
-            await self._read(response)
-            return self._answer(response)
+            fault = await self._read(response)
+            if fault is not None:
+                return fault
+            outcome = self._answer(response)
+            if self._relay is not None and isinstance(outcome, Answer):
+                await self._relay.end(self._completion)
+            return outcome
         except Malformed as fault:
             return self._fail(FailureKind.PROTOCOL_ERROR, f"answered with {fault}")
         except StatedError as error:
@@ -111,23 +156,36 @@ class Exchange:
         progress = f"had sent {characters} characters of its answer" if characters else "had not answered"
         return expired(self._where(), self.hop, starting=self._starting(), progress=progress)
 
-    async def _read(self, response: ClientResponse) -> None:
-        completion, content = self._completion, response.content
+    async def _read(self, response: Response) -> Failure | None:
+        """A failure where another model states its name before the answer is whole and has been passed on."""
+        completion, content, relay = self._completion, response.content, self._relay
         while not completion.ended:
             chunk = await content.readany()
             if not chunk:
                 break
             completion.feed(chunk)
+            if relay is not None:
+                fault = self._echo_fault()
+                if fault is not None:
+                    return fault
+                await relay.pass_on(completion, chunk)
         completion.finish()
+        return None
 
-    def _answer(self, response: ClientResponse) -> Outcome:
-        completion, provider, call = self._completion, self._provider, self.call
-        self.whole = True
-        for echo in completion.echoes:
-            if not provider.accepts_echo(call.inference.model, echo):
-                asked = provider.models[call.inference.model]
-                what = f'says that "{quoted(echo)}" answered where "{asked}" was asked'
+    def _echo_fault(self) -> Failure | None:
+        provider, model = self._provider, self.call.inference.model
+        for echo in self._completion.echoes:
+            if not provider.accepts_echo(model, echo):
+                what = f'says that "{quoted(echo)}" answered where "{provider.models[model]}" was asked'
                 return self._fail(FailureKind.MODEL_MISMATCH, what)
+        return None
+
+    def _answer(self, response: Response) -> Outcome:
+        completion, provider = self._completion, self._provider
+        self.whole = True
+        fault = self._echo_fault()
+        if fault is not None:
+            return fault
         stated = _header(response, provider.region_header)
         now = self._clock.monotonic()
         sent_at = self._began if self.body.sent_at is None else self.body.sent_at
@@ -154,7 +212,7 @@ class Exchange:
             raw_sha256=completion.raw_sha256,
         )
 
-    def _region_fault(self, response: ClientResponse) -> Failure | None:
+    def _region_fault(self, response: Response) -> Failure | None:
         """The failure of a response that states another region; its body is not worth waiting for."""
         stated = _header(response, self._provider.region_header)
         if stated is None:
@@ -167,7 +225,7 @@ class Exchange:
         what = f'says that it ran in "{quoted(stated)}" where "{self._provider.region}" was asked'
         return self._fail(FailureKind.REGION_MISMATCH, what)
 
-    def _refusal(self, response: ClientResponse, text: str) -> Failure:
+    def _refusal(self, response: Response, text: str) -> Failure:
         """A status other than success is the provider's own verdict, whatever becomes of its body."""
         status = response.status
         words = self._words(stated_message(text.encode()))
@@ -197,7 +255,7 @@ class Exchange:
             retry_after_s=retry_after,
         )
 
-    def _redirect(self, response: ClientResponse) -> Failure:
+    def _redirect(self, response: Response) -> Failure:
         target = _header(response, "Location")
         to = f'to "{quoted(target.partition("?")[0], self._key)}"' if target else "to nowhere"
         return self._fail(
@@ -279,7 +337,7 @@ class Exchange:
         return self._began_wall + moment - self._began
 
 
-async def _error_text(response: ClientResponse) -> str:
+async def _error_text(response: Response) -> str:
     """The beginning of an error's body, as far as it comes."""
     data = b""
     try:
@@ -293,13 +351,13 @@ async def _error_text(response: ClientResponse) -> str:
     return data[:_MAX_ERROR_BYTES].decode("utf-8", "replace")
 
 
-def _header(response: ClientResponse, name: str | None) -> str | None:
+def _header(response: Response, name: str | None) -> str | None:
     """A header's value, None where it is absent or blank."""
     value = response.headers.get(name, "").strip() if name else ""
     return whole(value[:_MAX_HEADER]) or None
 
 
-def retry_after_s(response: ClientResponse, now: float) -> float | None:
+def retry_after_s(response: Response, now: float) -> float | None:
     """Seconds that the provider asks to wait (RFC 9110, section 10.2.3: seconds or a date), at most a day."""
     value = response.headers.get("Retry-After", "").strip()
     try:

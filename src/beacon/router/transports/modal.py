@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 from aiohttp import ClientResponse
 from yarl import URL
@@ -25,7 +26,7 @@ from beacon.router.failures import quoted
 from beacon.router.transports.base import Call
 from beacon.router.transports.completion import Malformed
 from beacon.router.transports.connection import RequestBody, pauses_between_tries
-from beacon.router.transports.exchange import Exchange
+from beacon.router.transports.exchange import Body, Exchange
 from beacon.router.transports.openai import OpenAITransport
 from beacon.router.transports.request import call_headers
 
@@ -67,6 +68,9 @@ class ModalTransport(OpenAITransport):
             return super()._credentials()
         return dict(zip(("Modal-Key", "Modal-Secret"), self._proxy_token, strict=True))
 
+    def _body(self, data: bytes) -> Body:
+        return RequestBody(data, self._clock.monotonic)
+
     async def _ask(self, exchange: Exchange) -> Outcome:
         chain = Chain(legs=1)
         outcome = await exchange.run(partial(self._submit, exchange, chain))
@@ -95,7 +99,9 @@ class ModalTransport(OpenAITransport):
         """A result URL can be read and nothing else: the run goes on to its own end."""
 
     async def _submit(self, exchange: Exchange, chain: Chain) -> ClientResponse:
-        return await self._follow(await self._post(exchange), exchange, chain, self._clock.monotonic())
+        headers, body = call_headers(exchange.call), cast(RequestBody, exchange.body)
+        response = await self._open.post(self._url, data=body, headers=headers, allow_redirects=False)
+        return await self._follow(response, exchange, chain, self._clock.monotonic())
 
     async def _read_result(self, exchange: Exchange, chain: Chain) -> ClientResponse:
         assert chain.location is not None

@@ -25,7 +25,7 @@ from beacon.router.failures import Where, expired, failure, quoted
 from beacon.router.transports.base import Call
 from beacon.router.transports.completion import Completion, Malformed, StatedError
 from beacon.router.transports.connection import pauses_between_tries
-from beacon.router.transports.request import chat_request
+from beacon.router.transports.request import document_of
 from beacon.router.transports.text import whole
 
 WAIT_S = 20.0
@@ -111,7 +111,7 @@ class ModalFunctionTransport:
 
     async def _spawn(self, visit: _Run) -> _FunctionCall | Failure:
         inference = visit.call.inference
-        document = chat_request(inference, self._provider.models[inference.model])
+        document = document_of(visit.call, self._provider.models[inference.model])
         function: _Function = self._modal.Function.from_name(self._app, self._name, client=self._client)
         began = await _tried(function.spawn.aio(document))
         visit.sent_at = self._clock.monotonic()

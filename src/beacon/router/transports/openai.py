@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
-from aiohttp import ClientResponse, ClientSession
+from aiohttp import ClientSession
 from yarl import URL
 
 from beacon import __version__
@@ -19,9 +19,10 @@ from beacon.domain.answer import Inference, Outcome
 from beacon.domain.clock import Clock
 from beacon.domain.fleet import Provider
 from beacon.router.transports.base import Call
-from beacon.router.transports.connection import RequestBody, open_session
+from beacon.router.transports.connection import open_session
 from beacon.router.transports.control import Caller, Looked, list_models
-from beacon.router.transports.exchange import Exchange
+from beacon.router.transports.exchange import Body, Exchange, Response
+from beacon.router.transports.posting import Outgoing, Poster
 from beacon.router.transports.request import call_headers, chat_request
 
 
@@ -34,11 +35,14 @@ class OpenAITransport:
         self._clock = clock
         self._url = URL(f"{provider.url}/chat/completions")
         self._session: ClientSession | None = None
-        self._lingering: dict[ClientResponse, asyncio.TimerHandle] = {}
+        self._poster: Poster | None = None
+        self._lingering: dict[Response, asyncio.TimerHandle] = {}
 
     async def open(self) -> None:
-        headers = {"User-Agent": f"beacon/{__version__}", "Accept-Encoding": "identity"}
-        self._session = open_session(headers | self._credentials())
+        """Inferences are posted by the poster; the session is for control calls, and for what follows redirects."""
+        headers = {"User-Agent": f"beacon/{__version__}", "Accept-Encoding": "identity"} | self._credentials()
+        self._session = open_session(headers)
+        self._poster = Poster(self._url, headers, self._clock.monotonic)
 
     def _credentials(self) -> dict[str, str]:
         return {} if self._key is None else {"Authorization": f"Bearer {self._key}"}
@@ -48,13 +52,15 @@ class OpenAITransport:
             timer.cancel()
             response.close()
         self._lingering.clear()
+        if self._poster is not None:
+            self._poster.close()
+            self._poster = None
         if self._session is not None:
             await self._session.close()
             self._session = None
 
     async def infer(self, call: Call) -> Outcome:
-        body = RequestBody(json.dumps(self._document(call.inference)).encode(), self._clock.monotonic)
-        exchange = Exchange(self._provider, call, body, self._key, self._clock)
+        exchange = Exchange(self._provider, call, self._body(self._encoded(call)), self._key, self._clock)
         try:
             async with asyncio.timeout(call.deadline.left_s()):
                 return await self._ask(exchange)
@@ -67,12 +73,16 @@ class OpenAITransport:
         caller = Caller(self._open, self._clock, self._key, self._provider.region_header)
         return await list_models(caller, self._provider.url or "", within_s)
 
+    def _body(self, data: bytes) -> Body:
+        return Outgoing(data)
+
     async def _ask(self, exchange: Exchange) -> Outcome:
         return await exchange.run(partial(self._post, exchange))
 
-    async def _post(self, exchange: Exchange) -> ClientResponse:
-        headers = call_headers(exchange.call)
-        return await self._open.post(self._url, data=exchange.body, headers=headers, allow_redirects=False)
+    async def _post(self, exchange: Exchange) -> Response:
+        if self._poster is None:
+            raise RuntimeError("the router is not open")
+        return await self._poster.post(cast(Outgoing, exchange.body), call_headers(exchange.call))
 
     @property
     def _open(self) -> ClientSession:
@@ -96,12 +106,17 @@ class OpenAITransport:
         self._lingering[response] = asyncio.get_running_loop().call_later(left, self._forget, response)
         response.content.on_eof(partial(self._forget, response))
 
-    def _forget(self, response: ClientResponse) -> None:
+    def _forget(self, response: Response) -> None:
         timer = self._lingering.pop(response, None)
         if timer is not None:
             timer.cancel()
         if not response.content.is_eof():
             response.close()
+
+    def _encoded(self, call: Call) -> bytes:
+        if call.request is not None:
+            return call.request.encoded(self._provider.models[call.inference.model])
+        return json.dumps(self._document(call.inference)).encode()
 
     def _document(self, inference: Inference) -> dict[str, Any]:
         document = chat_request(inference, self._provider.models[inference.model])

@@ -19,6 +19,11 @@ def chat_request(inference: Inference, model: str) -> dict[str, Any]:
     return request if inference.top_p is None else {**request, "top_p": inference.top_p}
 
 
+def document_of(call: Call, model: str) -> dict[str, Any]:
+    """What is asked, as a document for a whole answer: a client's own request, or that of the inference."""
+    return chat_request(call.inference, model) if call.request is None else {**call.request.document, "model": model}
+
+
 def call_headers(call: Call) -> dict[str, str]:
     """Key, attempt and what is left of the deadline, which every request to a provider carries."""
     return {

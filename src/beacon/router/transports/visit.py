@@ -42,13 +42,17 @@ _MAY_PASS = _STATED_KINDS - {FailureKind.PROVIDER_ERROR, FailureKind.PROTOCOL_ER
 
 
 class Visit:
-    """`trouble` is why the mailbox could not be spoken to since its last word, None where it could."""
+    """`trouble` is why the mailbox could not be spoken to since its last word, None where it could.
+
+    `document` is the answer's, once it is there.
+    """
 
     def __init__(self, provider: Provider, call: Call, key: str | None, clock: Clock) -> None:
         self.call = call
         self.sent = False
         self.accepted = False
         self.trouble: str | None = None
+        self.document = b""
         self._provider = provider
         self._key = key
         self._clock = clock
@@ -76,8 +80,9 @@ class Visit:
         if entry.state is not MailboxState.DONE:
             return self._failure(entry, stages)
         completion = Completion(self._clock.monotonic)
+        self.document = json.dumps(entry.response).encode()
         try:
-            completion.feed(json.dumps(entry.response).encode())
+            completion.feed(self.document)
             completion.finish()
         except Malformed as fault:
             return self._fail(FailureKind.PROTOCOL_ERROR, f"answered with {fault}", Stage.INFERENCE, stages)

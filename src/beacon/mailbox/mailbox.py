@@ -6,25 +6,19 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from typing import Any, TypeVar
 
 import structlog
 
-from beacon.agent.served import Served, UnservedError
-from beacon.agent.state import Accepted, Ended, StateFile
-from beacon.agent.upstream import Upstream
 from beacon.domain.clock import Clock
 from beacon.domain.deadline import Deadline
 from beacon.domain.failure import FailureKind, Stage
-from beacon.domain.mailbox import (
-    MAX_WAIT_S,
-    MailboxEntry,
-    MailboxError,
-    MailboxState,
-    Submission,
-)
+from beacon.domain.mailbox import MAX_WAIT_S, MailboxEntry, MailboxError, MailboxState, Submission
+from beacon.mailbox.state import Accepted, Begun, Ended, StateFile
+from beacon.mailbox.worker import Slot, Worker, unserved
 
 log = structlog.get_logger()
 Result = TypeVar("Result")
@@ -35,6 +29,11 @@ PAUSE_BEFORE_RECORDING_AGAIN_S = 1.0
 """An outcome that could not be written, because the disk is full, is held in memory and written later."""
 RETRY_AFTER_S = 1.0
 """How long work that was refused because the queue is full should be kept away."""
+_LOST = MailboxError(
+    kind=FailureKind.RESULT_LOST.value,
+    stage=Stage.INFERENCE.value,
+    message="it was stopped while the inference server was working on this, and the answer is gone",
+)
 
 
 class OtherBodyError(Exception):
@@ -45,18 +44,23 @@ class OtherBodyError(Exception):
 class _Live:
     """Work that has not ended, or has just ended: `ended` is there and `over` is set once its end is committed.
 
-    `has_slot` while one of the places at the inference server is its own.
+    `slot` is the right to ask that is its own, from `began` on. `taken_over` work was begun by an earlier process.
     """
 
     work: Accepted
     deadline: Deadline
     since: float
-    began: float | None
-    has_slot: bool
+    slot: Slot | None = None
+    began: float | None = None
+    taken_over: bool = False
     withdrawn: asyncio.Event = field(default_factory=asyncio.Event)
     over: asyncio.Event = field(default_factory=asyncio.Event)
     ended: Ended | None = None
     finished_at: float | None = None
+
+    def begin(self, slot: Slot, now: float) -> None:
+        self.slot, self.began = slot, now
+        self.work = replace(self.work, provider=slot.provider, upstream_model=slot.upstream_model)
 
     def row(self) -> dict[str, Any]:
         """As the state file would tell it."""
@@ -68,44 +72,32 @@ class _Live:
             "region": work.region,
             "model": work.model,
             "upstream_model": work.upstream_model,
+            "provider": work.provider,
             "finished_at": self.finished_at,
             **(ended.row() if ended is not None else Ended(under_way, {}).row()),
         }
 
 
 class Mailbox:
-    """Use `async with`: it takes up what an earlier agent left in the state file, and ends by leaving its own there.
+    """Use `async with`: it takes up what an earlier process left in the state file, and ends by leaving its own there.
 
-    At most `concurrency` inferences are at the inference server at once; up to `max_queued` more wait in order, and
-    work beyond that is refused. What has ended is forgotten after `keep_s` seconds.
+    Up to `max_queued` submissions wait in order for a slot of the `worker`; work beyond that is refused. What has
+    ended is forgotten after `keep_s` seconds.
     """
 
-    def __init__(
-        self,
-        state: StateFile,
-        served: Served,
-        upstream: Upstream,
-        clock: Clock,
-        *,
-        concurrency: int,
-        keep_s: float,
-        max_queued: int,
-    ) -> None:
-        self.served = served
+    def __init__(self, state: StateFile, worker: Worker, clock: Clock, *, keep_s: float, max_queued: int) -> None:
         self.keep_s = keep_s
-        self.concurrency = concurrency
         self.max_queued = max_queued
         self._state = state
-        self._upstream = upstream
+        self._worker = worker
         self._clock = clock
-        self._slots = asyncio.Semaphore(concurrency)
         self._live: dict[str, _Live] = {}
         self._being_accepted = 0
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Mailbox:
-        for work in await self._state.left_over(self._clock.wall()):
-            self._take_up(work, has_slot=False)
+        for work, begun in await self._state.left_over():
+            self._take_up(work, None, taken_over=begun)
         self._start(self._purge_now_and_then())
         return self
 
@@ -133,43 +125,41 @@ class Mailbox:
         known = await self._row(key)
         if known is not None:
             return _same(known["digest"], digest)
-        self.served.check_region(submission.region)
-        model = await self.served.model(submission.model)
+        admitted = await self._worker.admit(submission)
         if submission.deadline_ms == 0:
-            raise _unserved(FailureKind.DEADLINE_EXPIRED, "the deadline has passed")
+            raise unserved(FailureKind.DEADLINE_EXPIRED, "the deadline has passed")
         now = self._clock.wall()
         work = Accepted(
             key=key,
             digest=digest,
-            region=self.served.region,
-            model=submission.model,
-            upstream_model=model.upstream_name,
+            region=admitted.region,
+            model=admitted.model,
+            upstream_model=admitted.upstream_model,
             attempt=attempt,
-            request=_for_upstream(submission.request, model.upstream_name),
+            request=admitted.request,
             accepted_at=now,
             deadline_at=now + submission.deadline_ms / 1000,
+            provider=admitted.provider,
         )
         return await self._accept(work)
 
     async def _accept(self, work: Accepted) -> bool:
-        """Where the inference server has room, that it is about to be asked is committed in the same stroke."""
-        has_slot = not self._slots.locked()
-        if has_slot:
-            await self._slots.acquire()  # at once
-        elif self.counts()["queued"] + self._being_accepted >= self.max_queued:
+        """Where there is room at once, who is about to be asked is committed in the same stroke."""
+        slot = await self._worker.place_now(work)
+        if slot is None and self.counts()["queued"] + self._being_accepted >= self.max_queued:
             what = f"its queue is full: {self.max_queued} wait for the inference server"
-            raise _unserved(FailureKind.RATE_LIMITED, what, status=429, retry_after_s=RETRY_AFTER_S)
-        self._being_accepted += not has_slot
+            raise unserved(FailureKind.RATE_LIMITED, what, status=429, retry_after_s=RETRY_AFTER_S)
+        self._being_accepted += slot is None
         taken_by: str | None = ""
         try:
-            taken_by = await self._state.accept(work, begun=has_slot)
+            taken_by = await self._state.accept(work, begun=None if slot is None else _begun(slot))
         finally:
-            self._being_accepted -= not has_slot
-            if has_slot and taken_by is not None:
-                self._slots.release()
+            self._being_accepted -= slot is None
+            if slot is not None and taken_by is not None:
+                slot.release()
         if taken_by is not None:
             return _same(taken_by, work.digest)
-        self._take_up(work, has_slot=has_slot)
+        self._take_up(work, slot)
         return True
 
     async def read(self, key: str, wait_s: float = 0.0) -> MailboxEntry | None:
@@ -177,8 +167,10 @@ class Mailbox:
         live = self._live.get(key)
         if live is not None and wait_s > 0:
             waiting = asyncio.ensure_future(live.over.wait())
-            await asyncio.wait([waiting], timeout=min(wait_s, MAX_WAIT_S))
-            waiting.cancel()
+            try:
+                await asyncio.wait([waiting], timeout=min(wait_s, MAX_WAIT_S))
+            finally:
+                waiting.cancel()
         row = await self._row(key) if live is None else live.row()
         return None if row is None else self._entry(row)
 
@@ -195,10 +187,13 @@ class Mailbox:
             await live.over.wait()
         return await self.read(key)
 
-    def _take_up(self, work: Accepted, *, has_slot: bool) -> None:
+    def _take_up(self, work: Accepted, slot: Slot | None, *, taken_over: bool = False) -> None:
         deadline = Deadline.after(work.deadline_at - self._clock.wall(), self._clock)
         now = self._clock.monotonic()
-        live = _Live(work, deadline, since=now, began=now if has_slot else None, has_slot=has_slot)
+        began = now if taken_over else None
+        live = _Live(work, deadline, since=now, began=began, taken_over=taken_over)
+        if slot is not None:
+            live.begin(slot, now)
         self._live[work.key] = live
         self._start(self._see_through(live))
 
@@ -213,29 +208,42 @@ class Mailbox:
         doing = self._start(self._do(live))
         withdrawn = self._start(live.withdrawn.wait())
         try:
-            left = live.deadline.left_s()
-            await asyncio.wait({doing, withdrawn}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({doing, withdrawn}, return_when=asyncio.FIRST_COMPLETED)
             doing.cancel()
             await asyncio.wait({doing})
         finally:
             doing.cancel()
             withdrawn.cancel()
-            if live.has_slot:
-                self._slots.release()
-        ended = self._given_up(live) if doing.cancelled() else doing.result()
-        await self._record(live, ended)
+            if live.slot is not None:
+                live.slot.release()
+        ended = None if doing.cancelled() else doing.result()
+        if ended is None and live.withdrawn.is_set():
+            await self._worker.withdraw(live.work)
+        await self._record(live, ended or self._given_up(live))
 
-    async def _do(self, live: _Live) -> Ended:
-        if not live.has_slot:
-            await self._slots.acquire()
-            live.has_slot = True
-            live.began = self._clock.monotonic()
+    async def _do(self, live: _Live) -> Ended | None:
+        """None where the deadline passed."""
+        work = live.work
+        if live.taken_over:
+            return await self._worker.take_over(work, live.deadline) or Ended(MailboxState.LOST, {}, error=_LOST)
+        if live.slot is None:
             try:
-                await self._state.begin(live.work.key)
+                async with asyncio.timeout(live.deadline.left_s()):
+                    slot = await self._worker.place(work)
+            except TimeoutError:
+                return None
+            live.begin(slot, self._clock.monotonic())
+            try:
+                await self._state.begin(work.key, _begun(slot))
             except sqlite3.Error as error:
                 # Without a record that it began, a restart would ask for it a second time.
                 return self._not_begun(live, error)
-        return await self._upstream.ask(live.work, live.deadline, self._waited_ms(live))
+        assert live.slot is not None
+        return await live.slot.do(live.work, live.deadline, self._waited_ms(live), partial(self._note, live))
+
+    async def _note(self, live: _Live, reference: str) -> None:
+        await self._state.note(live.work.key, reference)
+        live.work = replace(live.work, reference=reference)
 
     async def _record(self, live: _Live, ended: Ended) -> None:
         while True:
@@ -257,18 +265,22 @@ class Mailbox:
 
     def _given_up(self, live: _Live) -> Ended:
         """The end of work that was withdrawn, or whose deadline has passed, with the time of each stage."""
-        stages = {Stage.QUEUE.value: self._waited_ms(live)}
+        waited_ms = self._waited_ms(live)
+        stages = {Stage.QUEUE.value: waited_ms}
         stage = Stage.QUEUE
         if live.began is not None:
             stage = Stage.INFERENCE
             stages[stage.value] = 1000 * (self._clock.monotonic() - live.began)
         if live.withdrawn.is_set():
-            state, kind, what = MailboxState.CANCELLED, FailureKind.CANCELLED, "it was cancelled"
+            kind, what = FailureKind.CANCELLED, "it was cancelled"
+            error = MailboxError(kind=kind.value, stage=stage.value, message=what)
+            return Ended(MailboxState.CANCELLED, stages, error=error)
+        if live.began is None:
+            error = self._worker.expired_in_queue(live.work, waited_ms)
         else:
-            state, kind = MailboxState.EXPIRED, FailureKind.DEADLINE_EXPIRED
-            at = "in its queue" if live.began is None else "while the inference server was working on this"
-            what = f"the deadline passed {at}"
-        return Ended(state, stages, error=MailboxError(kind=kind.value, stage=stage.value, message=what))
+            what = "the deadline passed while the inference server was working on this"
+            error = MailboxError(kind=FailureKind.DEADLINE_EXPIRED.value, stage=stage.value, message=what)
+        return Ended(MailboxState.EXPIRED, stages, error=error)
 
     def _not_begun(self, live: _Live, error: sqlite3.Error) -> Ended:
         what = f"its state file cannot be written: {error}"
@@ -284,8 +296,8 @@ class Mailbox:
             await asyncio.sleep(min(PURGE_EVERY_S, self.keep_s))
 
     def _entry(self, row: dict[str, Any]) -> MailboxEntry:
-        served = self.served.models.get(row["model"])
         finished_at, response, error = row["finished_at"], row["response_json"], row["error_json"]
+        provider, how_known = self._worker.origin(row)
         return MailboxEntry(
             key=row["key"],
             state=row["state"],
@@ -295,22 +307,24 @@ class Mailbox:
             stages_ms=json.loads(row["stages_json"]),
             region=row["region"],
             model=row["model"],
-            provider=self._upstream.origin,
-            upstream_model=row["upstream_model"],
-            how_known=None if served is None else f"region: started with --region; model: {served.how_known}",
+            provider=provider,
+            upstream_model=row["upstream_model"] or None,
+            how_known=how_known,
             simulated=bool(row["simulated"]),
             finished_ago_ms=None if finished_at is None else max(0.0, 1000 * (self._clock.wall() - finished_at)),
+            **json.loads(row["route_json"] or "{}"),
         )
 
 
-def _unserved(kind: FailureKind, what: str, *, status: int = 422, retry_after_s: float | None = None) -> UnservedError:
-    fault = MailboxError(kind=kind.value, stage=Stage.ROUTE.value, message=what, retry_after_s=retry_after_s)
-    return UnservedError(fault, status)
+def _begun(slot: Slot) -> Begun:
+    return Begun(slot.provider, slot.upstream_model)
 
 
 def _digest(submission: Submission) -> str:
     """Of all but the deadline, which is less each time that the same work is submitted again."""
     what = [submission.region, submission.model, submission.request]
+    if submission.provider is not None:
+        what.append(submission.provider)
     return sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
@@ -319,9 +333,3 @@ def _same(known: str, digest: str) -> bool:
     if known != digest:
         raise OtherBodyError
     return False
-
-
-def _for_upstream(request: dict[str, Any], model: str) -> dict[str, Any]:
-    """The request as one document for one document: what is kept is a whole answer, so nothing is streamed."""
-    kept = {name: value for name, value in request.items() if name != "stream_options"}
-    return {**kept, "model": model, "stream": False}

@@ -1,8 +1,8 @@
-"""The agent's state file: accepted work and its outcomes, in SQLite, on disk before anyone is told of them.
+"""The state file: accepted work and its outcomes, in SQLite, on disk before anyone is told of them.
 
 One thread owns the connection. What is to be written while one group is being synced to the disk gathers into the
 next one: a sync takes as long for a hundred rows as for one. The file is locked for as long as it is open, so that a
-second agent cannot take this one's running work for lost.
+second process cannot take this one's running work for lost.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 _Act = Callable[[], Any]
 
 BUSY_S = 1.0
-"""How long another process may hold the state file; then the agent does not start, and says so."""
+"""How long another process may hold the state file; then agent or gateway do not start, and say so."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS inferences (
     key TEXT PRIMARY KEY,
@@ -42,15 +42,15 @@ CREATE TABLE IF NOT EXISTS inferences (
     response_sha256 TEXT,
     simulated INTEGER NOT NULL DEFAULT 0,
     error_json TEXT,
-    stages_json TEXT NOT NULL DEFAULT '{}'
+    stages_json TEXT NOT NULL DEFAULT '{}',
+    provider TEXT,                 -- who was asked, before it is
+    reference TEXT,                -- the provider's own name for the work, where it has one
+    route_json TEXT                -- what is known of the way of an answer
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS inferences_by_end ON inferences (finished_at);
 """
-_LOST = MailboxError(
-    kind="result_lost",
-    stage="inference",
-    message="it was stopped while the inference server was working on this, and the answer is gone",
-)
+_ADDED = ("provider", "reference", "route_json")
+"""Columns that a file of an earlier version does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +66,24 @@ class Accepted:
     request: dict[str, Any]
     accepted_at: float
     deadline_at: float
+    provider: str | None = None
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Who is about to be asked for work, and for which model."""
+
+    provider: str
+    upstream_model: str
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How work ended. `response_json` is set exactly for `done`."""
+    """How work ended. `response_json` is set exactly for `done`.
+
+    `route` is what the entry tells of an answer's way besides: fields of `MailboxEntry`.
+    """
 
     state: MailboxState
     stages_ms: dict[str, float]
@@ -78,6 +91,7 @@ class Ended:
     response_sha256: str | None = None
     simulated: bool = False
     error: MailboxError | None = None
+    route: dict[str, Any] = field(default_factory=dict)
 
     def row(self) -> dict[str, Any]:
         """By the columns of the state file."""
@@ -88,6 +102,7 @@ class Ended:
             "simulated": self.simulated,
             "error_json": None if self.error is None else self.error.model_dump_json(exclude_none=True),
             "stages_json": json.dumps(self.stages_ms),
+            "route_json": json.dumps(self.route),
         }
 
 
@@ -100,17 +115,21 @@ class StateFile:
         self._waiting: list[tuple[_Act, asyncio.Future[Any]]] = []
         self._committing: asyncio.Task[None] | None = None
 
-    async def accept(self, work: Accepted, *, begun: bool = False) -> str | None:
+    async def accept(self, work: Accepted, *, begun: Begun | None = None) -> str | None:
         """Commits the work; the digest of what is there already under its key, or None where it is new.
 
-        With `begun` it commits in the same stroke that the inference server is about to be asked.
+        With `begun` it commits in the same stroke who is about to be asked.
         """
         known: str | None = await self._write(_accept, work, begun)
         return known
 
-    async def begin(self, key: str) -> None:
-        """Commits that the inference server is about to be asked."""
-        await self._write(_begin, key)
+    async def begin(self, key: str, begun: Begun) -> None:
+        """Commits who is about to be asked."""
+        await self._write(_begin, key, begun)
+
+    async def note(self, key: str, reference: str) -> None:
+        """Commits the provider's own reference to work that is under way."""
+        await self._write(_note, key, reference)
 
     async def end(self, key: str, ended: Ended, now: float) -> None:
         """Commits an outcome; the first one stays."""
@@ -120,10 +139,9 @@ class StateFile:
         """The row of a key."""
         return await self._run(_read, key)
 
-    async def left_over(self, now: float) -> list[Accepted]:
-        """What an earlier agent accepted and did not begin, in order; what it had begun becomes `lost`."""
-        found: list[Accepted] = await self._write(_left_over, now)
-        return found
+    async def left_over(self) -> list[tuple[Accepted, bool]]:
+        """What an earlier process accepted and did not end, in order, and whether it had begun it."""
+        return await self._run(_left_over)
 
     async def purge(self, before: float) -> int:
         """Forgets what ended before that moment; how many."""
@@ -164,15 +182,15 @@ class StateFile:
 
 
 async def open_state(path: Path) -> StateFile:
-    """Raises InputError where the file cannot be used, or is another agent's."""
+    """Raises InputError where the file cannot be used, or is another process's."""
     thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="state")
     try:
         connection = await asyncio.get_running_loop().run_in_executor(thread, _open, path)
     except sqlite3.Error as error:
         thread.shutdown()
         locked = "locked" in str(error)
-        what = "another agent uses the state file" if locked else f"the state file cannot be used: {error}"
-        todo = "give each agent a file of its own" if locked else "name a file that this user can write"
+        what = "another agent or gateway uses the state file" if locked else f"the state file cannot be used: {error}"
+        todo = "give each of them a file of its own" if locked else "name a file that this user can write"
         raise InputError(what, where=f"--state {path}", todo=todo) from error
     return StateFile(connection, thread)
 
@@ -185,6 +203,10 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.executescript(_SCHEMA)
+        there = {row["name"] for row in connection.execute("PRAGMA table_info(inferences)")}
+        for column in _ADDED:
+            if column not in there:
+                connection.execute(f"ALTER TABLE inferences ADD COLUMN {column} TEXT")
         # The first write takes the lock, and this connection never lets go of it.
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("COMMIT")
@@ -207,15 +229,18 @@ def _commit(connection: sqlite3.Connection, acts: Sequence[_Act]) -> list[Any]:
     return results
 
 
-def _accept(connection: sqlite3.Connection, work: Accepted, begun: bool) -> str | None:
-    state = MailboxState.RUNNING if begun else MailboxState.ACCEPTED
+def _accept(connection: sqlite3.Connection, work: Accepted, begun: Begun | None) -> str | None:
+    state = MailboxState.ACCEPTED if begun is None else MailboxState.RUNNING
+    upstream_model, provider = (
+        (work.upstream_model, work.provider) if begun is None else (begun.upstream_model, begun.provider)
+    )
     values = (
-        *(work.key, work.digest, work.region, work.model, work.upstream_model, work.attempt),
-        *(json.dumps(work.request), state, work.accepted_at, work.deadline_at),
+        *(work.key, work.digest, work.region, work.model, upstream_model, work.attempt),
+        *(json.dumps(work.request), state, work.accepted_at, work.deadline_at, provider),
     )
     inserted = connection.execute(
         "INSERT INTO inferences (key, digest, region, model, upstream_model, attempt, request_json, state,"
-        " accepted_at, deadline_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        " accepted_at, deadline_at, provider) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         values,
     )
     if inserted.rowcount == 1:
@@ -224,18 +249,22 @@ def _accept(connection: sqlite3.Connection, work: Accepted, begun: bool) -> str 
     return str(known["digest"])
 
 
-def _begin(connection: sqlite3.Connection, key: str) -> None:
+def _begin(connection: sqlite3.Connection, key: str, begun: Begun) -> None:
     connection.execute(
-        "UPDATE inferences SET state = ? WHERE key = ? AND state = ?",
-        (MailboxState.RUNNING, key, MailboxState.ACCEPTED),
+        "UPDATE inferences SET state = ?, provider = ?, upstream_model = ? WHERE key = ? AND state = ?",
+        (MailboxState.RUNNING, begun.provider, begun.upstream_model, key, MailboxState.ACCEPTED),
     )
+
+
+def _note(connection: sqlite3.Connection, key: str, reference: str) -> None:
+    connection.execute("UPDATE inferences SET reference = ? WHERE key = ? AND finished_at IS NULL", (reference, key))
 
 
 def _end(connection: sqlite3.Connection, key: str, ended: Ended, now: float) -> None:
     connection.execute(
         "UPDATE inferences SET state = :state, response_json = :response_json, response_sha256 = :response_sha256,"
         " simulated = :simulated, error_json = :error_json, stages_json = :stages_json, finished_at = :now,"
-        " request_json = NULL WHERE key = :key AND finished_at IS NULL",
+        " route_json = :route_json, request_json = NULL WHERE key = :key AND finished_at IS NULL",
         {**ended.row(), "now": now, "key": key},
     )
 
@@ -245,17 +274,16 @@ def _read(connection: sqlite3.Connection, key: str) -> dict[str, Any] | None:
     return None if row is None else dict(row)
 
 
-def _left_over(connection: sqlite3.Connection, now: float) -> list[Accepted]:
-    connection.execute(
-        "UPDATE inferences SET state = ?, error_json = ?, finished_at = ?, request_json = NULL WHERE state = ?",
-        (MailboxState.LOST, _LOST.model_dump_json(exclude_none=True), now, MailboxState.RUNNING),
-    )
+def _left_over(connection: sqlite3.Connection) -> list[tuple[Accepted, bool]]:
     rows = connection.execute(
-        "SELECT * FROM inferences WHERE state = ? ORDER BY accepted_at, key", (MailboxState.ACCEPTED,)
+        "SELECT * FROM inferences WHERE finished_at IS NULL ORDER BY accepted_at, key",
     )
-    names = ("key", "digest", "region", "model", "upstream_model", "attempt", "accepted_at", "deadline_at")
+    names = [each.name for each in fields(Accepted) if each.name != "request"]
     return [
-        Accepted(**{name: row[name] for name in names}, request=json.loads(row["request_json"]))
+        (
+            Accepted(**{name: row[name] for name in names}, request=json.loads(row["request_json"])),
+            row["state"] == MailboxState.RUNNING,
+        )
         for row in rows.fetchall()
     ]
 
