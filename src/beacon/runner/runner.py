@@ -27,6 +27,7 @@ from beacon.runner.classification import classify_until
 from beacon.runner.drive import Drive
 from beacon.runner.finalize import finalize
 from beacon.runner.owner import LEASE_S, RENEW_S, is_dead, new_owner
+from beacon.runner.patience import PatientDatabase
 from beacon.runner.same_fleet import check_same_kind
 from beacon.store import jobs, leases
 from beacon.store.database import Database
@@ -57,7 +58,7 @@ class Runner:
         analyst: Analyst,
         rng: random.Random | None = None,
     ) -> None:
-        self.database = database
+        self.database: Database = PatientDatabase(database, clock)
         self.router = router
         self.clock = clock
         self.owner = new_owner()
