@@ -125,7 +125,10 @@ def _sqlstate(error: DBAPIError) -> str | None:
 
 
 def explain_postgres(error: DBAPIError, where: str) -> BeaconError:
-    """The driver's error as one that says what to do, and of a value that it does not take as bad input. Classes: https://www.postgresql.org/docs/current/errcodes-appendix.html"""
+    """The driver's error as one that says what to do; a value that it does not take is bad input.
+
+    Classes: https://www.postgresql.org/docs/current/errcodes-appendix.html
+    """
     said = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
     state = _sqlstate(error)
     if state is None and isinstance(error, DataError):

@@ -52,7 +52,6 @@ async def test_what_is_retried_while_the_job_runs_does_not_wait_for_a_slow_regio
 
 
 async def test_after_a_resume_a_fast_model_does_not_wait_for_the_shards_that_a_slow_one_left_behind(bench):
-    held = True
     release = asyncio.Event()
 
     async def act(_number, body, _request) -> web.StreamResponse:

@@ -72,6 +72,11 @@ class LivePage:
         self._second = -1
         self.revision = 0
 
+    @property
+    def kept(self) -> int:
+        """How many updates are held for viewers."""
+        return len(self._made)
+
     def update(self, board: Board, now: float, look: Callable[[], JobView], seen: Position) -> Update | None:
         """What changed since `seen`, and where the viewer stands then; None where nothing did.
 
