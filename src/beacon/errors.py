@@ -105,9 +105,16 @@ class UnavailableError(BeaconError):
 
 
 class DatabaseError(UnavailableError):
-    """The job database is locked, full, damaged or away."""
+    """The job database is locked, full, damaged or away.
+
+    `passing` where nothing of what was to be written was done, and the same may succeed later.
+    """
 
     code = "database"
+
+    def __init__(self, what: str, *, where: str | None = None, todo: str | None = None, passing: bool = False) -> None:
+        super().__init__(what, where=where, todo=todo)
+        self.passing = passing
 
 
 class DatabaseTooNewError(InputError):

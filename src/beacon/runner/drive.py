@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
@@ -39,7 +39,11 @@ class Halted(Exception):
 
 
 class Drive:
-    """One job as this runner drives it. Use `async with`; it ends when its lanes and attempts have ended."""
+    """One job as this runner drives it. Use `async with`; it ends when its lanes and attempts have ended.
+
+    `dry` is set for a region in which some model has nothing left to send; `exhausted` are the regions of which no
+    further shard was to be had when one was last looked for.
+    """
 
     def __init__(
         self,
@@ -59,6 +63,7 @@ class Drive:
         self._ceiling_reached = False
         self._over = False
         self.dry = {region: asyncio.Event() for region in spec.regions}
+        self.exhausted: set[str] = set()
         self._database = database
         self._router = router
         self._clock = clock
@@ -125,6 +130,7 @@ class Drive:
                     under.settle_one()
             else:
                 self._enqueue(rest)
+                self._want_more(shard.region)
             await under.all_settled()
         return False
 
@@ -173,6 +179,11 @@ class Drive:
                 by_cell.setdefault(work.cell, []).append(work)
         for cell, queued in by_cell.items():
             self._lanes[cell].add(queued)
+
+    def _want_more(self, region: str) -> None:
+        """A shard that was taken over may hold nothing for some model, which needs the next one at once."""
+        if any(not lane.waiting for (_, where), lane in self._lanes.items() if where == region):
+            self.dry[region].set()
 
     def _launch(self, work: Work, placement: Placement) -> None:
         self._tasks.create_task(self._execute(work, placement))
@@ -337,7 +348,7 @@ class Drive:
         self._tasks.create_task(self._end_all(waiting, kind))
         if kind is not FailureKind.COST_CEILING:
             self._halt()
-        self._wake()
+        self.wake()
 
     def interrupt(self) -> None:
         """Stops this runner's work on the job; what was under way is owed a further attempt."""
@@ -346,7 +357,7 @@ class Drive:
             for work in lane.drain():
                 work.under.settle_one()
         self._halt()
-        self._wake()
+        self.wake()
 
     # Methods, since what they tell changes between two awaits of one function.
 
@@ -385,9 +396,10 @@ class Drive:
         for task in self._haltable_tasks:
             task.cancel()
 
-    def _wake(self) -> None:
-        for event in self.dry.values():
-            event.set()
+    def wake(self, regions: Iterable[str] | None = None) -> None:
+        """Has shards looked for in these regions, or in all."""
+        for region in self.dry if regions is None else regions:
+            self.dry[region].set()
 
 
 def _supersedes(kind: FailureKind, earlier: FailureKind) -> bool:

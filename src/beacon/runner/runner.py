@@ -27,6 +27,7 @@ from beacon.runner.classification import classify_until
 from beacon.runner.drive import Drive
 from beacon.runner.finalize import finalize
 from beacon.runner.owner import LEASE_S, RENEW_S, is_dead, new_owner
+from beacon.runner.patience import PatientDatabase
 from beacon.runner.same_fleet import check_same_kind
 from beacon.store import jobs, leases
 from beacon.store.database import Database
@@ -36,7 +37,7 @@ from beacon.store.leases import Shard
 log = structlog.get_logger()
 
 WATCH_S = 0.25
-"""How often a running job is looked at for a stop that another process asked for, and for its own limits."""
+"""How often a running job is looked at for a stop or a retry that was asked for, and for its own limits."""
 IDLE_S = 0.5
 """How often a runner looks for work that another process made or left behind."""
 PATIENCE_S = 5.0
@@ -57,7 +58,7 @@ class Runner:
         analyst: Analyst,
         rng: random.Random | None = None,
     ) -> None:
-        self.database = database
+        self.database: Database = PatientDatabase(database, clock)
         self.router = router
         self.clock = clock
         self.owner = new_owner()
@@ -170,10 +171,11 @@ class Runner:
             async with asyncio.TaskGroup() as helpers, self._drive(job, spec) as drive:
                 helpers.create_task(self._watch(drive, over))
                 helpers.create_task(classify_until(over, self.database, job.id, spec, self._analyst, self.clock))
+                idle: set[str] = set()
                 try:
                     async with asyncio.TaskGroup() as regions:
                         for region in spec.regions:
-                            regions.create_task(self._drive_region(drive, region))
+                            regions.create_task(self._drive_region(drive, region, idle))
                 finally:
                     over.set()
         except* BeaconError as group:
@@ -202,17 +204,28 @@ class Runner:
         finally:
             del self._drives[job.id]
 
-    async def _drive_region(self, drive: Drive, region: str) -> None:
-        """Takes the region's shards one by one, the next as soon as one of its models has nothing left to send."""
+    async def _drive_region(self, drive: Drive, region: str, idle: set[str]) -> None:
+        """Takes the region's shards one by one, the next as soon as one of its models has nothing left to send.
+
+        Ends when every region is `idle`: until then an operator's retry may reopen a shard.
+        """
         under_way: set[asyncio.Task[None]] = set()
         try:
-            while not drive.interrupted:
+            while not drive.interrupted and len(idle) < len(drive.dry):
                 drive.dry[region].clear()
                 shard = await self._take_shard(drive.job_id, region)
-                if shard is None:
-                    break
-                under_way.add(asyncio.create_task(self._drive_shard(drive, shard)))
-                await self._until_dry(drive, region, under_way)
+                if shard is not None:
+                    drive.exhausted.discard(region)
+                    idle.discard(region)
+                    under_way.add(asyncio.create_task(self._drive_shard(drive, shard)))
+                else:
+                    drive.exhausted.add(region)
+                    if not under_way:
+                        idle.add(region)
+                if len(idle) == len(drive.dry):
+                    drive.wake()
+                else:
+                    await self._until_dry(drive, region, under_way)
             await asyncio.gather(*under_way)
         finally:
             for task in under_way:
@@ -250,7 +263,7 @@ class Runner:
         return [owner for owner in await self.database.read(leases.owners) if is_dead(owner)]
 
     async def _watch(self, drive: Drive, over: asyncio.Event) -> None:
-        """Notices a stop that another process asked for, and the job's own deadline."""
+        """Notices what others ask for, a stop or a retry, and the job's own deadline."""
         limit = drive.spec.limits.job_deadline
         while not await _wait(over, WATCH_S):
             job = await self.database.read(jobs.get, drive.job_id)
@@ -258,6 +271,10 @@ class Runner:
                 drive.stop(FailureKind(job.stop_kind))
             elif limit is not None and job.started_at is not None and self.clock.wall() > job.started_at + limit:
                 await drive.request_stop(FailureKind.JOB_DEADLINE)
+            if drive.exhausted:
+                now = self.clock.wall()
+                free = await self.database.read(leases.regions_of_free_shards, drive.job_id, now)
+                drive.wake(free & drive.exhausted)
 
     async def _renew_leases(self) -> None:
         while True:

@@ -149,7 +149,8 @@ class SqliteDatabase:
 def explain_sqlite(error: DBAPIError, url: str) -> DatabaseError:
     """The error of the driver as one that says what to do."""
     text = str(error.orig)
-    if "locked" in text or "busy" in text:
+    passing = "locked" in text or "busy" in text
+    if passing:
         what = f"the database is locked by another process (waited {BUSY_TIMEOUT_S:g} s)"
         todo = "end or wait for the process that holds it, then run the command again"
     elif "disk I/O error" in text:
@@ -166,7 +167,7 @@ def explain_sqlite(error: DBAPIError, url: str) -> DatabaseError:
         )
     else:
         what, todo = f"the database refused: {text}", None
-    return DatabaseError(what, where=url, todo=todo)
+    return DatabaseError(what, where=url, todo=todo, passing=passing)
 
 
 async def open_database(url: str) -> Database:

@@ -78,6 +78,12 @@ def take_shard(
     return None if row is None else Shard(job_id, row.number, region, row.epoch, row.size)
 
 
+def regions_of_free_shards(connection: Connection, job_id: str, now: float) -> set[str]:
+    """Regions that have an unfinished shard whose lease nobody holds."""
+    free = and_(shards.c.done < shards.c.size, _free(shards.c.owner, shards.c.lease_until, now, ()))
+    return set(connection.scalars(select(shards.c.region).where(shards.c.job_id == job_id, free).distinct()))
+
+
 def renew(connection: Connection, owner: str, until: float) -> None:
     """Renews every lease that `owner` holds."""
     connection.execute(update(jobs).where(jobs.c.finalizer == owner).values(finalizer_until=until))

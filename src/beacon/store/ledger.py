@@ -21,6 +21,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    cast,
     func,
     insert,
     or_,
@@ -65,7 +66,8 @@ def _advancing() -> Update:
     """The update of the job row that every group ends with, built once. The barrier is its CASE (DESIGN section 4)."""
     n_done = bindparam("n_done", type_=Integer)
     moment = bindparam("moment", type_=Double)
-    last = bindparam("last_finished", type_=Double)
+    # Cast, since PostgreSQL cannot tell the type of a parameter that is only compared with NULL.
+    last = cast(bindparam("last_finished", type_=Double), Double)
     closes = and_(jobs.c.status == JobStatus.RUNNING.value, n_done > 0, jobs.c.done + n_done == jobs.c.total)
     later = and_(last.is_not(None), func.coalesce(jobs.c.last_finished_at, 0.0) < last)
     values: dict[str, Any] = {

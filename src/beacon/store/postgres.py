@@ -10,11 +10,11 @@ from typing import Concatenate, ParamSpec, TypeVar
 import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from beacon.errors import DatabaseError, InputError
+from beacon.errors import BeaconError, DatabaseError, InputError
 from beacon.store.migrate import bring_up_to_date, revision_is_newest
 
 P = ParamSpec("P")
@@ -104,11 +104,15 @@ class PostgresDatabase:
             except PoolTimeoutError as error:
                 what = f"no connection became free within {POOL_TIMEOUT_S:g} s"
                 todo = "look for long transactions on the server, or run fewer processes"
-                raise DatabaseError(what, where=self._shown, todo=todo) from error
+                raise DatabaseError(what, where=self._shown, todo=todo, passing=True) from error
         raise AssertionError("unreachable")
 
     async def close(self) -> None:
         await self._engine.dispose()
+
+
+_PASSING = frozenset({"53300", "57P03"})
+"""Of these a server says that it did nothing; a connection that broke may have been too late to undo anything."""
 
 
 def _migrate(connection: Connection) -> None:
@@ -120,10 +124,16 @@ def _sqlstate(error: DBAPIError) -> str | None:
     return getattr(error.orig, "sqlstate", None)
 
 
-def explain_postgres(error: DBAPIError, where: str) -> DatabaseError:
-    """The driver's error as one that says what to do. Classes: https://www.postgresql.org/docs/current/errcodes-appendix.html"""
+def explain_postgres(error: DBAPIError, where: str) -> BeaconError:
+    """The driver's error as one that says what to do; a value that it does not take is bad input.
+
+    Classes: https://www.postgresql.org/docs/current/errcodes-appendix.html
+    """
     said = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
     state = _sqlstate(error)
+    if state is None and isinstance(error, DataError):
+        # The driver refuses it, such as a NUL in a text, before the server hears of it.
+        return InputError(f"a value that the database cannot hold: {said}", todo="leave it out")
     known: dict[str | None, tuple[str, str | None]] = {
         "53100": ("the server's disk is full; nothing was half-written", "free some space, then resume the job"),
         "53300": ("the server has no connection left", "raise its max_connections, or run fewer processes"),
@@ -139,4 +149,4 @@ def explain_postgres(error: DBAPIError, where: str) -> DatabaseError:
         what, todo = f"the server cannot be reached: {said}", "check that it runs and that the address is right"
     else:
         what, todo = f"the database refused: {said}", None
-    return DatabaseError(what, where=where, todo=todo)
+    return DatabaseError(what, where=where, todo=todo, passing=state in _PASSING)

@@ -12,7 +12,10 @@ from aiohttp import web
 from beacon.domain.clock import SystemClock
 from beacon.domain.deadline import Deadline
 from beacon.domain.failure import FailureKind, Stage
+from beacon.domain.fleet import Provider
 from beacon.router.transports import agent as transport
+from beacon.router.transports.agent import AgentTransport
+from beacon.router.transports.base import Call
 from tests.integration.agents import Client, Inference, agent, completion, serving, site
 from tests.integration.cutting import Cut, cutting
 from tests.integration.router.conftest import answered, ask, ask_once, failed, inference, router_of
@@ -317,3 +320,39 @@ async def test_the_key_is_sent_to_the_agent_and_never_shown(upstream, tmp_path):
             else:
                 assert "secret" not in failed(outcome).message
                 assert failed(outcome).http_status == 401
+
+
+LONG_AGO = {"stages_ms": {"connect": 1e308, "inference": 1e308}, "finished_ago_ms": 1e308}
+
+
+async def test_no_time_that_a_mailbox_tells_lies_before_the_work_was_handed_in():
+    began = SystemClock().wall()
+    async with mailbox_that_says((202, {"key": "att_1", "state": "accepted"}), done(**LONG_AGO)) as url:
+        answer = answered(await ask_once(provider(url)))
+    ended = SystemClock().wall()
+    assert began - 0.1 <= answer.finished_at <= ended + 0.1
+    assert 0 <= answer.duration_ms <= 2_000 * (ended - began)
+    assert answer.stages_ms["inference"] <= 1_000 * (ended - began)
+
+
+async def test_no_mailbox_is_left_alone_for_longer_than_a_day():
+    refused = ended("failed", "rate_limited", http_status=429, retry_after_s=1e300)
+    async with mailbox_that_says((202, {"key": "att_1", "state": "accepted"}), refused) as url:
+        assert failed(await ask_once(provider(url))).retry_after_s == 86_400
+
+
+STARTING = ended("failed", "provider_error", http_status=503)
+
+
+@pytest.mark.parametrize("get", [STARTING, (200, {"key": "att_1", "state": "running"})], ids=["503", "deadline"])
+async def test_the_time_in_which_work_was_held_for_a_start_is_not_lost_when_the_start_goes_on(get):
+    held_ms = 5_000.0
+    async with mailbox_that_says((202, {"key": "att_1", "state": "accepted"}), get) as url:
+        given = provider(url, cold_start=10)
+        transport_ = AgentTransport(Provider.model_validate(given), None, SystemClock())
+        await transport_.open()
+        call = Call(inference(), Deadline.after(0.5, SystemClock()), True, {Stage.COLD_START.value: held_ms})
+        failure = failed(await transport_.infer(call))
+        await transport_.close()
+    assert failure.stage is Stage.COLD_START
+    assert failure.stages_ms["cold_start"] >= held_ms

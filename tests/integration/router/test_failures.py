@@ -12,6 +12,7 @@ from email.utils import formatdate
 from typing import Any
 
 import pytest
+import uvloop
 from aiohttp import web
 
 from beacon.domain.answer import Answer
@@ -306,3 +307,27 @@ async def raw_server(response: bytes) -> AsyncIterator[str]:
 
     async with await asyncio.start_server(handle, "127.0.0.1", 0) as server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+
+
+@pytest.mark.parametrize(("status", "kind"), [(b"503 Busy", "provider_error"), (b"200 OK", "protocol_error")])
+def test_a_server_that_answers_before_it_is_asked_is_not_called_without_end(status, kind):
+    connections = 0
+
+    async def speak_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        writer.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: 2\r\n\r\n{}")
+        await reader.read()
+        writer.close()
+
+    async def scene() -> Failure:
+        server = await asyncio.start_server(speak_first, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        given = {"name": "us-a", "region": "us", "transport": "openai", "url": f"http://127.0.0.1:{port}/v1"}
+        async with server:
+            return failed(await ask_once({**given, "models": ["alpha"], "concurrency": 4}, deadline_s=5.0))
+
+    # On uvloop, as runners are: it hands over what has come before the request's body is written.
+    failure = uvloop.run(scene())
+    assert failure.kind == kind
+    assert connections <= 5

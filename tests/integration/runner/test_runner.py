@@ -246,7 +246,7 @@ async def test_cancel_in_full_swing_leaves_each_execution_with_one_end(bench):
             assert found == {status: job.counts[status] for status in ("completed", "cancelled")}
 
 
-async def test_a_runner_goes_on_after_the_database_was_locked_for_a_while(bench, monkeypatch):
+async def test_a_runner_goes_on_after_the_database_could_not_be_written_for_a_while(bench, monkeypatch):
     monkeypatch.setattr(runner_module, "PATIENCE_S", 0.1)
     us = answering_after(0.05)
     async with serving(us):
@@ -269,15 +269,17 @@ async def test_a_runner_goes_on_after_the_database_was_locked_for_a_while(bench,
 
 
 async def break_writes(database, monkeypatch, *, seconds: float) -> None:
-    """Every write fails for a while, as it does where another process holds the lock."""
-    real = database.write
+    """Every write fails for a while, group commits too, as where the disk is full."""
+    real = {name: getattr(database, name) for name in ("write", "write_at_once")}
 
     async def refused(*_args, **_kwargs):
-        raise DatabaseError("the database is locked by another process", where=database.url)
+        raise DatabaseError("the database cannot be written", where=database.url)
 
-    monkeypatch.setattr(database, "write", refused)
+    for name in real:
+        monkeypatch.setattr(database, name, refused)
     await asyncio.sleep(seconds)
-    monkeypatch.setattr(database, "write", real)
+    for name, write in real.items():
+        monkeypatch.setattr(database, name, write)
 
 
 async def test_a_job_for_real_providers_is_never_answered_by_simulated_ones(bench):

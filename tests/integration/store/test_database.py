@@ -101,3 +101,10 @@ async def test_a_write_that_fails_leaves_nothing(database, spec):
     with pytest.raises(RuntimeError, match="in the middle"):
         await database.write(half)
     assert await database.read(jobs.list_page, limit=5) == []
+
+
+async def test_what_no_text_can_hold_is_bad_input_and_no_fault_of_the_database(database):
+    with pytest.raises(InputError):
+        await database.read(jobs.get, "k3\0v9")
+    with pytest.raises(InputError):
+        await database.read(jobs.resolve_id, "k3\0v9")

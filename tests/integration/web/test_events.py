@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from beacon.store import events
+from beacon.web.pages.live import MOST_MADE
 from tests.integration.web.scene import Scene, make_spec
 
 PATIENCE_S = 60
@@ -153,3 +154,13 @@ async def test_what_a_page_shows_is_the_database_at_the_seq_it_names(http, datab
     assert len(stable) > 20
     assert [name for name in stable if shown[name] not in page] == []
     assert f"{last['counts']['completed']} completed, {last['counts']['failed']} failed" in shown["p-total"]
+
+
+async def test_whoever_names_many_points_of_a_job_that_is_over_does_not_fill_the_memory(app, client, database, spec):
+    scene = await Scene.begin(database, spec)
+    await scene.run(scene.works)
+    await scene.finish()
+    for point in range(MOST_MADE + 10):
+        assert (await client.get(f"/jobs/{scene.job_id}/live?after={point}")).status_code == 200
+    page = app.state.portal.live_pages.of(scene.job_id)
+    assert page.kept <= MOST_MADE

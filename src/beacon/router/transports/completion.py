@@ -17,7 +17,8 @@ from beacon.router.transports.sse import Event, SseParser
 from beacon.router.transports.text import whole
 
 MAX_BODY_BYTES = 16 * 2**20
-_MAX_TOKENS_STATED = 2**53
+_MAX_TOKENS_STATED = 2**31 - 1
+"""What the database's integers hold; a provider that states more states nonsense, which is unknown."""
 _MAX_REASON = 200
 _MESSAGE_FIELDS = ("error", "message", "detail", "msg", "code", "type")
 _MAX_ECHOES = 8

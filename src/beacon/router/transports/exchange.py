@@ -110,14 +110,18 @@ class Exchange:
         """Sends the request by `post` and reads the response. Raises nothing but what cancels it."""
         try:
             response = await post()
-            while self.body.sent_at is None:
+            left_behind = self._provider.concurrency
+            while self.body.sent_at is None and left_behind:
                 # A response to what was not sent yet was left on a connection that was used before: it answers
-                # something else. A new connection holds none, so this ends.
+                # something else. So many connections may hold one; a server that speaks first has others without end.
+                left_behind -= 1
                 response.close()
                 response = await post()
             self.response = response
             if response.status >= 300:
                 return self._refusal(response, await _error_text(response))
+            if self.body.sent_at is None:
+                raise Malformed("an answer to what had not been sent to it yet")
             region = self._region_fault(response)
             if region is not None:
                 return region

@@ -244,7 +244,7 @@ class _Run:
         stages = dict(self.call.stages_ms)
         stages[Stage.CONNECT.value] = 1000 * ((now if self.sent_at is None else self.sent_at) - self._began)
         if self.sent_at is not None:
-            stages[waiting_in.value] = 1000 * (now - self.sent_at)
+            stages[waiting_in.value] = stages.get(waiting_in.value, 0.0) + 1000 * (now - self.sent_at)
         return stages
 
 

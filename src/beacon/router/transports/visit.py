@@ -17,6 +17,7 @@ from beacon.errors import InputError
 from beacon.router.failures import Where, expired, failure, quoted
 from beacon.router.transports.base import Call
 from beacon.router.transports.completion import Completion, Malformed, StatedError
+from beacon.router.transports.exchange import MAX_RETRY_AFTER_S
 
 _KIND_OF_STATE = {
     MailboxState.EXPIRED: FailureKind.DEADLINE_EXPIRED,
@@ -36,6 +37,10 @@ _STATED_KINDS = frozenset(
     }
 )
 """What a mailbox may say that an inference failed of; anything else it says is `provider_error`."""
+
+_MAX_UPSTREAM = 200
+_LONGEST_TOLD_MS = 7 * 86_400_000.0
+"""No work has a longer deadline than this at a mailbox; a longer time that one tells of is no duration."""
 
 _MAY_PASS = _STATED_KINDS - {FailureKind.PROVIDER_ERROR, FailureKind.PROTOCOL_ERROR}
 """Refusals of which the kind alone says whether a further attempt may help."""
@@ -160,8 +165,8 @@ class Visit:
 
     def _answer(self, completion: Completion, entry: MailboxEntry, stages: dict[str, float]) -> Answer:
         provider = self._provider
-        finished_at = self._wall_now() - (entry.finished_ago_ms or 0.0) / 1000
-        duration_ms = _told(entry, Stage.CONNECT) + _told(entry, Stage.INFERENCE)
+        finished_at = self._wall_now() - self._age_ms(entry) / 1000
+        duration_ms = self._told(entry, Stage.CONNECT) + self._told(entry, Stage.INFERENCE)
         return Answer(
             text=completion.text,
             finish_reason=completion.finish_reason,
@@ -169,7 +174,7 @@ class Visit:
             model_echoed=completion.echoes[0] if completion.echoes else None,
             region_stated=entry.region,
             region_evidence="declared" if entry.region is None else "stated",
-            upstream=entry.provider,
+            upstream=None if entry.provider is None else entry.provider[:_MAX_UPSTREAM] or None,
             input_tokens=completion.input_tokens,
             output_tokens=completion.output_tokens,
             cost_usd=provider.cost.of(completion.input_tokens, completion.output_tokens),
@@ -255,7 +260,7 @@ class Visit:
             todo=todo,
             retryable=retryable,
             http_status=http_status,
-            retry_after_s=retry_after_s,
+            retry_after_s=None if retry_after_s is None else min(retry_after_s, MAX_RETRY_AFTER_S),
             counts=counts,
         )
 
@@ -265,29 +270,43 @@ class Visit:
 
     def _stages_of(self, entry: MailboxEntry) -> dict[str, float]:
         """The mailbox's own stages, with the way to it before them and the fetching behind them."""
-        told: dict[str, float] = {s.value: _told(entry, s) for s in Stage if s.value in entry.stages_ms}
+        told: dict[str, float] = {s.value: self._told(entry, s) for s in Stage if s.value in entry.stages_ms}
         elapsed_ms = 1000 * (self._clock.monotonic() - self._began)
         way_ms = 0.0 if self._accepted_at is None else 1000 * (self._accepted_at - self._began)
         return {
             **self.call.stages_ms,
             **told,
             Stage.CONNECT.value: way_ms + told.get(Stage.CONNECT.value, 0.0),
-            Stage.FETCH.value: min(elapsed_ms, entry.finished_ago_ms or 0.0),
+            Stage.FETCH.value: min(elapsed_ms, self._age_ms(entry)),
         }
+
+    def _told(self, entry: MailboxEntry, stage: Stage) -> float:
+        """Milliseconds that the mailbox states for a stage, 0 where that is no duration."""
+        value = entry.stages_ms.get(stage.value, 0.0)
+        return min(value, self._longest_ms()) if 0 <= value < math.inf else 0.0
+
+    def _age_ms(self, entry: MailboxEntry) -> float:
+        """How long ago the work was over, as the mailbox states it."""
+        return min(entry.finished_ago_ms or 0.0, self._longest_ms())
+
+    def _longest_ms(self) -> float:
+        """What was handed in on this visit began with it, whatever the mailbox's clock says (honest-time)."""
+        elapsed_ms = 1000 * (self._clock.monotonic() - self._began)
+        return elapsed_ms if self.sent else _LONGEST_TOLD_MS
 
     def _stages(self, waiting_in: Stage) -> dict[str, float]:
         """The times so far, where no end is known: the way, then whatever was waited for last."""
         now = self._clock.monotonic()
         stages = dict(self.call.stages_ms)
         if self._accepted_at is None or self._heard_at is None:
-            return stages | {waiting_in.value: 1000 * (now - self._began)}
+            return _longer(stages, waiting_in, 1000 * (now - self._began))
         stages[Stage.CONNECT.value] = 1000 * (self._accepted_at - self._began)
         if waiting_in is Stage.FETCH:
             before = Stage.QUEUE if self._state is MailboxState.ACCEPTED else Stage.INFERENCE
             stages[before.value] = 1000 * (self._heard_at - self._accepted_at)
             stages[waiting_in.value] = 1000 * (now - self._heard_at)
         else:
-            stages[waiting_in.value] = 1000 * (now - self._accepted_at)
+            stages = _longer(stages, waiting_in, 1000 * (now - self._accepted_at))
         return stages
 
     def _wall_now(self) -> float:
@@ -297,14 +316,13 @@ class Visit:
 def _as_cold_start(stages: dict[str, float]) -> dict[str, float]:
     """The same times, where an inference server that was not known to be warm had not answered yet."""
     rest = {name: ms for name, ms in stages.items() if name != Stage.INFERENCE.value}
-    return {**rest, Stage.COLD_START.value: stages.get(Stage.INFERENCE.value, 0.0)}
+    return _longer(rest, Stage.COLD_START, stages.get(Stage.INFERENCE.value, 0.0))
+
+
+def _longer(stages: dict[str, float], stage: Stage, ms: float) -> dict[str, float]:
+    """A call may have been held in that stage already, before it was sent."""
+    return {**stages, stage.value: stages.get(stage.value, 0.0) + ms}
 
 
 def _stated_kind(name: str) -> FailureKind:
     return next((kind for kind in _STATED_KINDS if kind == name), FailureKind.PROVIDER_ERROR)
-
-
-def _told(entry: MailboxEntry, stage: Stage) -> float:
-    """Milliseconds that the mailbox states for a stage, 0 where that is no duration."""
-    value = entry.stages_ms.get(stage.value, 0.0)
-    return value if 0 <= value < math.inf else 0.0

@@ -39,6 +39,9 @@ WHOLE_PARTS = (
 )
 """Macros of `job/parts.html` that take the view alone."""
 
+MOST_MADE = 64
+"""Updates that are kept for viewers at different points; whoever asks may name any point."""
+
 
 @dataclass(frozen=True, slots=True)
 class Position:
@@ -69,6 +72,11 @@ class LivePage:
         self._second = -1
         self.revision = 0
 
+    @property
+    def kept(self) -> int:
+        """How many updates are held for viewers."""
+        return len(self._made)
+
     def update(self, board: Board, now: float, look: Callable[[], JobView], seen: Position) -> Update | None:
         """What changed since `seen`, and where the viewer stands then; None where nothing did.
 
@@ -81,6 +89,8 @@ class LivePage:
         if here == seen:
             return None
         if seen not in self._made:
+            if len(self._made) >= MOST_MADE:
+                self._made.clear()
             view = self._view
             html = {part: self._parts[part] for part, changed in self._changed.items() if changed > seen.revision}
             html |= dict(changed_cells(view.board, seen.seq))
