@@ -240,3 +240,17 @@ receipts = Table(
     Column("document_json", Text, nullable=False),
     sqlite_with_rowid=False,
 )
+
+workers = Table(
+    "workers",
+    metadata,
+    # As leases name it; the row is renewed with them.
+    Column("owner", Text, primary_key=True),
+    # Those that it serves, separated by spaces.
+    Column("regions", Text, nullable=False),
+    # Shards that it drives at once, per region.
+    Column("concurrency", Integer, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("seen_at", Double, nullable=False),
+    Column("alive_until", Double, nullable=False),
+)
