@@ -26,7 +26,7 @@ from beacon.runner.budget import RetryBudget
 from beacon.runner.classification import classify_until
 from beacon.runner.drive import Drive
 from beacon.runner.finalize import finalize
-from beacon.runner.owner import LEASE_S, RENEW_S, is_dead, new_owner
+from beacon.runner.owner import LEASE_S, RENEWALS, is_dead, new_owner
 from beacon.runner.same_fleet import check_same_kind
 from beacon.store import jobs, leases
 from beacon.store.database import Database
@@ -56,7 +56,9 @@ class Runner:
         *,
         analyst: Analyst,
         rng: random.Random | None = None,
+        lease_s: float = LEASE_S,
     ) -> None:
+        self.lease_s = lease_s
         self.database = database
         self.router = router
         self.clock = clock
@@ -144,10 +146,19 @@ class Runner:
             if job.status is JobStatus.RUNNING:
                 await self._run(job, spec)
                 job = await self.database.read(jobs.get, job_id)
-            if job.status is JobStatus.FINALIZING and await self._take_finalizing(job_id):
-                await self._unless_stopped(finalize(self.database, job_id, spec, self._analyst, self.clock))
-            elif not job.over:
+            finalized = job.status is JobStatus.FINALIZING and await self.finalize(job_id, spec)
+            if not finalized and not job.over:
                 await self._pause(IDLE_S)
+
+    async def finalize(self, job_id: str, spec: JobSpec) -> bool:
+        """Brings a job that is finalizing to its end; False where another living runner does."""
+        now = self.clock.wall()
+        dead = await self.dead_owners()
+        lease = (job_id, self.owner, now, now + self.lease_s, dead)
+        if not await self.database.write(leases.take_finalizing, *lease):
+            return False
+        await self._unless_stopped(finalize(self.database, job_id, spec, self._analyst, self.clock))
+        return True
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
         """Does `work`, which can be repeated, or gives it up when this runner is stopped."""
@@ -164,16 +175,24 @@ class Runner:
             working.result()
 
     async def _run(self, job: Job, spec: JobSpec) -> None:
-        """Drives every shard that can be had, and classifies its answers meanwhile."""
+        """Drives every shard that can be had."""
+        async with self.attending(job, spec) as drive, asyncio.TaskGroup() as regions:
+            for region in spec.regions:
+                regions.create_task(self._drive_region(drive, region))
+
+    @asynccontextmanager
+    async def attending(self, job: Job, spec: JobSpec) -> AsyncIterator[Drive]:
+        """The job's drive; while it is open its limits are watched and its answers classified.
+
+        Raises the first BeaconError that ended it.
+        """
         over = asyncio.Event()
         try:
             async with asyncio.TaskGroup() as helpers, self._drive(job, spec) as drive:
                 helpers.create_task(self._watch(drive, over))
                 helpers.create_task(classify_until(over, self.database, job.id, spec, self._analyst, self.clock))
                 try:
-                    async with asyncio.TaskGroup() as regions:
-                        for region in spec.regions:
-                            regions.create_task(self._drive_region(drive, region))
+                    yield drive
                 finally:
                     over.set()
         except* BeaconError as group:
@@ -238,15 +257,11 @@ class Runner:
 
     async def _take_shard(self, job_id: str, region: str) -> Shard | None:
         now = self.clock.wall()
-        dead = await self._dead_owners()
-        return await self.database.write(leases.take_shard, job_id, region, self.owner, now, now + LEASE_S, dead)
+        dead = await self.dead_owners()
+        return await self.database.write(leases.take_shard, job_id, region, self.owner, now, now + self.lease_s, dead)
 
-    async def _take_finalizing(self, job_id: str) -> bool:
-        now = self.clock.wall()
-        dead = await self._dead_owners()
-        return await self.database.write(leases.take_finalizing, job_id, self.owner, now, now + LEASE_S, dead)
-
-    async def _dead_owners(self) -> list[str]:
+    async def dead_owners(self) -> list[str]:
+        """Those of this host that hold leases and have ended."""
         return [owner for owner in await self.database.read(leases.owners) if is_dead(owner)]
 
     async def _watch(self, drive: Drive, over: asyncio.Event) -> None:
@@ -261,9 +276,10 @@ class Runner:
 
     async def _renew_leases(self) -> None:
         while True:
-            await asyncio.sleep(RENEW_S)
+            await asyncio.sleep(self.lease_s / RENEWALS)
+            now = self.clock.wall()
             try:
-                await self.database.write(leases.renew, self.owner, self.clock.wall() + LEASE_S)
+                await self.database.write(leases.renew, self.owner, now, now + self.lease_s)
             except DatabaseError as error:
                 log.warning("leases could not be renewed, trying again", why=error.what, where=error.where)
 
