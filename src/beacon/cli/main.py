@@ -46,6 +46,7 @@ COMMANDS = {
     "classify": Command(RESULTS, "Label any file of answers: refused, evasive, substantive, …"),
     "serve": Command(PROCESSES, "The portal, the API and a runner in one process."),
     "gateway": Command(PROCESSES, "The router as a service: OpenAI's API with a region, and a mailbox."),
+    "worker": Command(PROCESSES, "Drive jobs of a PostgreSQL database, beside other workers."),
     "agent": Command(PROCESSES, "A mailbox beside an inference server: no finished answer is lost."),
     "lab": Command(PROCESSES, "Simulated providers in the foreground."),
     "doctor": Command(PROCESSES, "Whether database, key and providers are fit for a job."),

@@ -13,6 +13,7 @@ from collections.abc import Collection
 from sqlalchemy import Connection, text
 
 ADMIT, DRIVE, FINALIZE = "beacon.admit", "beacon.drive", "beacon.finalize"
+TIDY = "beacon.tidy"
 JOBS_QUEUE = "jobs"
 
 
@@ -98,4 +99,4 @@ def clear_abandoned(connection: Connection, stale_s: float) -> int:
 def waiting(connection: Connection) -> dict[str, int]:
     """How many tasks wait for a worker, by queue."""
     query = text("SELECT queue_name, count(*) FROM procrastinate_jobs WHERE status = 'todo' GROUP BY queue_name")
-    return {queue: count for queue, count in connection.execute(query)}
+    return {row.queue_name: row[1] for row in connection.execute(query)}
