@@ -33,7 +33,6 @@ from beacon.store.executions import OpenExecution, open_cells, open_in_shard, re
 from beacon.store.group import Finish, Recorded
 from beacon.store.leases import Shard
 
-
 SEND_WITHIN_S = 10.0
 """An attempt that was written ahead longer ago is not sent: its process stood still, and others may drive its shard."""
 

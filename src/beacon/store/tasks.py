@@ -53,9 +53,7 @@ _ENQUEUE = text(
 )
 
 
-def enqueue_owed(
-    connection: Connection, stale_s: float, dead: Collection[str] = (), job_id: str | None = None
-) -> int:
+def enqueue_owed(connection: Connection, stale_s: float, dead: Collection[str] = (), job_id: str | None = None) -> int:
     """Hands over every task that is owed and not waiting already, of one job or of all; returns how many.
 
     One statement, which any number of processes may run at once. An admission under way whose worker was silent for

@@ -7,7 +7,6 @@ from alembic import context
 from beacon.store.migrations.run import is_beacons_own
 from beacon.store.tables import metadata
 
-
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
