@@ -28,7 +28,7 @@ from beacon.runner.drive import Drive
 from beacon.runner.finalize import finalize
 from beacon.runner.owner import LEASE_S, RENEWALS, is_dead, new_owner
 from beacon.runner.same_fleet import check_same_kind
-from beacon.store import jobs, leases
+from beacon.store import jobs, leases, tasks, workers
 from beacon.store.database import Database
 from beacon.store.jobs import Job
 from beacon.store.leases import Shard
@@ -69,6 +69,7 @@ class Runner:
         self._budgets: defaultdict[tuple[str, str], RetryBudget] = defaultdict(RetryBudget)
         self._drives: dict[str, Drive] = {}
         self._refused: set[str] = set()
+        self._handed_over: dict[str, JobStatus] = {}
         self._renewing: asyncio.Task[None] | None = None
         self._stopped = asyncio.Event()
 
@@ -91,19 +92,32 @@ class Runner:
             drive.interrupt()
 
     async def serve(self) -> None:
-        """Takes up every unfinished job of the database, until stopped."""
+        """Takes up every unfinished job of the database that is not left to workers, until stopped."""
         under_way: dict[str, asyncio.Task[None]] = {}
         fleet = self.router.fleet
-        async with asyncio.TaskGroup() as tasks:
+        async with asyncio.TaskGroup() as group:
             while not self.stopping:
                 if self.router.fleet is not fleet:
                     fleet = self.router.fleet
                     self._refused.clear()  # it may serve what the fleet before it did not
                 under_way = {job_id: task for job_id, task in under_way.items() if not task.done()}
                 for job in await self.database.read(jobs.unfinished):
-                    if job.id not in under_way and job.id not in self._refused:
-                        under_way[job.id] = tasks.create_task(self._drive_patiently(job.id))
+                    if job.id in under_way or job.id in self._refused or await self._is_left_to_workers(job):
+                        continue
+                    under_way[job.id] = group.create_task(self._drive_patiently(job.id))
                 await self._pause(IDLE_S)
+
+    async def _is_left_to_workers(self, job: Job) -> bool:
+        """Whether living workers serve all regions of the job: then it is handed to them."""
+        now = self.clock.wall()
+        dead = await self.dead_owners()
+        served = await self.database.read(workers.served_regions, now, dead)
+        if not served or not served.issuperset((await self.database.read(jobs.spec_of, job.id)).regions):
+            return False
+        if self._handed_over.get(job.id) != job.status:
+            self._handed_over[job.id] = job.status
+            await self.database.write_at_once(tasks.enqueue_owed, self.lease_s, dead, job.id)
+        return True
 
     async def _drive_patiently(self, job_id: str) -> None:
         """Drives the job; where that is impossible now, says why and leaves it for a later try."""

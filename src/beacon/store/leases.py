@@ -98,7 +98,7 @@ def take_this_shard(
     until: float,
     dead: Collection[str] = (),
 ) -> Shard | None:
-    """Takes the shard of that number; None where it is done, another living runner drives it, or the job does not run."""
+    """Takes the shard of that number; None where it is done, driven by another living runner, or not to run."""
     at = moment(connection, now)
     running = exists().where(jobs.c.id == job_id, jobs.c.status == JobStatus.RUNNING.value)
     mine = and_(
