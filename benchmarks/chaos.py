@@ -280,7 +280,7 @@ def _event_gaps(connection: sa.Connection, job_id: str) -> int:
 
 def _miscounted(connection: sa.Connection, job_id: str) -> bool:
     query = sa.select(executions.c.status, sa.func.count()).where(executions.c.job_id == job_id)
-    rows = {status: count for status, count in connection.execute(query.group_by(executions.c.status))}
+    rows = {row[0]: row[1] for row in connection.execute(query.group_by(executions.c.status))}
     job = jobs.get(connection, job_id)
     return any(job.counts[status] != rows.get(status, 0) for status in job.counts if status != "total")
 

@@ -49,6 +49,7 @@ COMMANDS = {
     "worker": Command(PROCESSES, "Drive jobs of a PostgreSQL database, beside other workers."),
     "agent": Command(PROCESSES, "A mailbox beside an inference server: no finished answer is lost."),
     "lab": Command(PROCESSES, "Simulated providers in the foreground."),
+    "migrate": Command(PROCESSES, "Bring the database up to date, or move a SQLite history to PostgreSQL."),
     "doctor": Command(PROCESSES, "Whether database, key and providers are fit for a job."),
     "verify": Command(EVIDENCE, "Check a job's bundle offline, without trusting whoever made it."),
     "log": Command(EVIDENCE, "The log of sealed jobs, its checkpoint, its audit."),
