@@ -36,7 +36,7 @@ from beacon.lab.fleet import Lab, start_lab
 from beacon.runner.admission import submit
 from beacon.store import jobs
 from beacon.store.database import Database, open_database
-from beacon.store.tables import attempts, events, executions, results, shards
+from beacon.store.tables import attempts, events, executions, results, shards, workers
 
 JOBS_OPEN = 2
 STOP_EVERY = 10
@@ -194,10 +194,14 @@ class Chaos:
             self._watching.add(asyncio.create_task(self._time_takeover(held)))
 
     async def _time_takeover(self, held: dict[tuple[str, int], int]) -> None:
-        began = time.monotonic()
+        """Time in which no other worker was up does not count: nobody could have taken anything over."""
+        took, since = 0.0, time.monotonic()
         while not await self._database.read(_all_taken, held):
             await asyncio.sleep(0.1)
-        self._takeovers.append(time.monotonic() - began)
+            up = await self._database.read(_up, [worker.pid for worker in self._running()])
+            now = time.monotonic()
+            took, since = took + (now - since if up else 0.0), now
+        self._takeovers.append(took)
 
     async def _until_over(self) -> None:
         async with asyncio.timeout(ENDING_S):
@@ -222,6 +226,12 @@ def _held_by(connection: sa.Connection, pid: int) -> dict[tuple[str, int], int]:
         shards.c.owner.contains(f"|{pid}|"), shards.c.done < shards.c.size
     )
     return {(row.job_id, row.number): row.epoch for row in connection.execute(query)}
+
+
+def _up(connection: sa.Connection, pids: list[int]) -> bool:
+    """Whether one of these processes has announced itself as a worker."""
+    owners = connection.scalars(sa.select(workers.c.owner))
+    return any(int(owner.split("|")[1]) in pids for owner in owners)
 
 
 def _all_taken(connection: sa.Connection, held: dict[tuple[str, int], int]) -> bool:

@@ -27,7 +27,9 @@ from beacon.runner.classification import classify_until
 from beacon.runner.drive import Drive
 from beacon.runner.finalize import finalize
 from beacon.runner.owner import LEASE_S, RENEWALS, is_dead, new_owner
+from beacon.runner.pausing import FOLLOW_S, Pausing
 from beacon.runner.same_fleet import check_same_kind
+from beacon.runner.schedule import fire_due
 from beacon.store import jobs, leases, tasks, workers
 from beacon.store.database import Database
 from beacon.store.jobs import Job
@@ -39,6 +41,8 @@ WATCH_S = 0.25
 """How often a running job is looked at for a stop that another process asked for, and for its own limits."""
 IDLE_S = 0.5
 """How often a runner looks for work that another process made or left behind."""
+SCHEDULES_S = 5.0
+"""How often it is looked whether a schedule's time has come."""
 PATIENCE_S = 5.0
 """Before a job that could not be driven is tried again."""
 SHARDS_AT_ONCE = 64
@@ -69,19 +73,23 @@ class Runner:
         self._budgets: defaultdict[tuple[str, str], RetryBudget] = defaultdict(RetryBudget)
         self._drives: dict[str, Drive] = {}
         self._refused: set[str] = set()
+        self._schedules_at = 0.0
         self._handed_over: dict[str, JobStatus] = {}
-        self._renewing: asyncio.Task[None] | None = None
+        self._pausing = Pausing(database, router)
+        self._beside: list[asyncio.Task[None]] = []
         self._stopped = asyncio.Event()
 
     async def __aenter__(self) -> Runner:
-        self._renewing = asyncio.create_task(self._renew_leases())
+        await self._pausing.follow()
+        self._beside = [asyncio.create_task(self._renew_leases()), asyncio.create_task(self._follow_pauses())]
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.stop()
-        if self._renewing is not None:
-            self._renewing.cancel()
-            await asyncio.wait([self._renewing])
+        for task in self._beside:
+            task.cancel()
+        if self._beside:
+            await asyncio.wait(self._beside)
         await self.database.write(leases.release_all, self.owner)
 
     def stop(self) -> None:
@@ -100,12 +108,20 @@ class Runner:
                 if self.router.fleet is not fleet:
                     fleet = self.router.fleet
                     self._refused.clear()  # it may serve what the fleet before it did not
+                await self.fire_schedules()
                 under_way = {job_id: task for job_id, task in under_way.items() if not task.done()}
                 for job in await self.database.read(jobs.unfinished):
                     if job.id in under_way or job.id in self._refused or await self._is_left_to_workers(job):
                         continue
                     under_way[job.id] = group.create_task(self._drive_patiently(job.id))
                 await self._pause(IDLE_S)
+
+    async def fire_schedules(self) -> None:
+        """Makes the jobs whose time has come, at most every `SCHEDULES_S` seconds."""
+        if self.clock.monotonic() < self._schedules_at:
+            return
+        self._schedules_at = self.clock.monotonic() + SCHEDULES_S
+        await fire_due(self.database, self.router.fleet, self.clock)
 
     async def _is_left_to_workers(self, job: Job) -> bool:
         """Whether living workers serve all regions of the job: then it is handed to them."""
@@ -296,6 +312,11 @@ class Runner:
                 await self.database.write(leases.renew, self.owner, now, now + self.lease_s)
             except DatabaseError as error:
                 log.warning("leases could not be renewed, trying again", why=error.what, where=error.where)
+
+    async def _follow_pauses(self) -> None:
+        while True:
+            await asyncio.sleep(FOLLOW_S)
+            await self._pausing.follow()
 
     async def _pause(self, seconds: float) -> None:
         await _wait(self._stopped, seconds)

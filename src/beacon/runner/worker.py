@@ -160,6 +160,7 @@ class Worker:
                 await asyncio.wait_for(self._stopping.wait(), SWEEP_S)
                 return
             try:
+                await self._runner.fire_schedules()
                 await self._enqueue()
                 await self._tidy()
             except BeaconError as error:
