@@ -30,6 +30,8 @@ POLL_S = 1.0
 """How often a worker asks for tasks without having been woken: of postponed ones nobody is told."""
 GRACE_S = 4.0
 """How long a worker that is stopped waits for its tasks; less than `SILENT_S` by more than `HEARTBEAT_S`."""
+CONNECTION_S = 5.0
+"""How long the engine waits for a connection of its own pool; then the database is taken to be away."""
 RESTART_S = 1.0
 """Before the engine is started again, after the database was away or it ended unasked."""
 
@@ -55,7 +57,7 @@ class Engine:
             min_size=1,
             # One of each queue listens for news, the rest serve.
             max_size=len(slots) + 3,
-            timeout=5,
+            timeout=CONNECTION_S,
             kwargs=connection_arguments("beacon-engine"),
         )
         self._app = procrastinate.App(connector=connector)
