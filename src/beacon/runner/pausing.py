@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import structlog
 
@@ -16,7 +16,6 @@ FOLLOW_S = 0.5
 """How often a process looks whether an operator has paused or resumed something."""
 
 
-@runtime_checkable
 class Pausable(Protocol):
     """A router that can hold back what is new for a provider or a region."""
 
@@ -28,14 +27,12 @@ class Pausable(Protocol):
 class Pausing:
     """Brings a router to what the database says; names that its fleet does not know are others' business."""
 
-    def __init__(self, database: Database, router: object) -> None:
+    def __init__(self, database: Database, router: Pausable) -> None:
         self._database = database
         self._router = router
         self._applied: set[str] = set()
 
     async def follow(self) -> None:
-        if not isinstance(self._router, Pausable):
-            return
         try:
             wanted = {pause.name: pause.why for pause in await self._database.read(pauses.current)}
         except DatabaseError as error:
