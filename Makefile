@@ -1,7 +1,7 @@
 # Each target does its own set-up in .venv; Python >= 3.11 and make are all that must be there.
 #
 #   make demo [ARGS=--once | ARGS=--real]    make test [ARGS='-k barrier']    make check
-#   make bench [BENCH=benchmarks/router.py] [ARGS=…]    make calibrate [ARGS='--jobs 8']
+#   make bench [BENCH=benchmarks/router.py] [ARGS=…]    make chaos [KILLS=200]    make calibrate [ARGS='--jobs 8']
 #   make setup    make test-slow    make schemas    make timeouts    make lock [ARGS=--upgrade]    make clean
 
 PY := .venv/bin/python
@@ -12,7 +12,7 @@ ASSETS := src/beacon/web/static/built/manifest.json
 UV := uv==0.13.9
 BENCH ?= benchmarks/main_path.py benchmarks/router.py benchmarks/gateway.py
 
-.PHONY: demo setup test test-slow check format bench calibrate schemas timeouts lock clean FORCE
+.PHONY: demo setup test test-slow check format bench chaos calibrate schemas timeouts lock clean FORCE
 .DEFAULT_GOAL := demo
 
 demo: setup $(if $(filter --real,$(ARGS)),.venv/.real)
@@ -37,6 +37,10 @@ format: setup
 
 bench: setup
 	@for script in $(BENCH); do echo "== $$script"; PYTHONPATH=. $(PY) $$script $(ARGS) || exit 1; done
+
+# Workers killed and stopped at random moments over a real PostgreSQL; prints zeros.
+chaos: setup
+	PYTHONPATH=. $(PY) benchmarks/chaos.py --kills $(or $(KILLS),200) $(ARGS)
 
 # How often findings are wrong, over simulated jobs with a known truth; takes about an hour on two cores.
 calibrate: setup

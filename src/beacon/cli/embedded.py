@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
@@ -24,6 +25,7 @@ from beacon.lab.fleet import start_lab
 from beacon.router.router import Router
 from beacon.runner.analyst import Analyst
 from beacon.runner.inputs import LAB, FleetFile, find_fleet, read_fleet
+from beacon.runner.owner import LEASE_S
 from beacon.runner.runner import Runner
 from beacon.store.database import Database, open_database
 from beacon.telemetry.logs import configure_logs
@@ -72,7 +74,9 @@ async def opened_own_fleet(option: str | None) -> AsyncIterator[FleetFile]:
 
 
 @asynccontextmanager
-async def embedded(database_option: str | None, fleet_option: str | None) -> AsyncIterator[Embedded]:
+async def embedded(
+    database_option: str | None, fleet_option: str | None, *, lease_s: float = LEASE_S
+) -> AsyncIterator[Embedded]:
     """Opens everything. Raises InputError, DocumentError, DatabaseError."""
     if not structlog.is_configured():
         # A command that shows progress and results: logs would get between, and never belong on stdout.
@@ -84,7 +88,7 @@ async def embedded(database_option: str | None, fleet_option: str | None) -> Asy
         database = await open_database(database_url(database_option))
         stack.push_async_callback(database.close)
         file = await stack.enter_async_context(opened_fleet(fleet_option))
-        yield await stack.enter_async_context(_house(database, file))
+        yield await stack.enter_async_context(_house(database, file, lease_s))
 
 
 @asynccontextmanager
@@ -103,21 +107,25 @@ async def embedded_without_fleet(database_option: str | None) -> AsyncIterator[E
 
 
 @asynccontextmanager
-async def _house(database: Database, file: FleetFile) -> AsyncIterator[Embedded]:
+async def _house(database: Database, file: FleetFile, lease_s: float = LEASE_S) -> AsyncIterator[Embedded]:
     clock = SystemClock()
     async with (
         Router(file.fleet, base=file.base, environ=os.environ, clock=clock) as router,
         Analyst() as analyst,
-        Runner(database, router, clock, analyst=analyst) as runner,
+        Runner(database, router, clock, analyst=analyst, lease_s=lease_s) as runner,
         following(router, file),
     ):
         yield Embedded(database, router, runner)
 
 
+class Stoppable(Protocol):
+    def stop(self) -> None: ...
+
+
 class Interruption:
     """Ctrl-C and SIGTERM: the first asks the runner to stop cleanly, the second ends the process at once."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Stoppable) -> None:
         self.asked = False
         self._runner = runner
         loop = asyncio.get_running_loop()

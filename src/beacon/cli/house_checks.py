@@ -3,21 +3,45 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from beacon.cli.settings import database_file
-from beacon.domain.check import Check, error, of_error, ok, warning
+from beacon.domain.check import Check, Level, error, of_error, ok, warning
+from beacon.domain.clock import SystemClock
 from beacon.errors import BeaconError
 from beacon.provenance.keys import default_key_path, load
 from beacon.provenance.log import TransparencyLog, default_log_path
-from beacon.store.database import revision_of
+from beacon.runner.owner import is_dead
+from beacon.store import leases
+from beacon.store.database import open_database, revision_of
 from beacon.store.migrate import REVISIONS
+from beacon.store.workers import listed
 
 
 async def check_house(url: str) -> list[Check]:
     """Nothing is made or migrated. Raises nothing."""
-    return [await _database(url), *_evidence(default_key_path(), default_log_path())]
+    database = await _database(url)
+    workers = [] if database_file(url) is not None or database.level is not Level.OK else [await _workers(url)]
+    return [database, *workers, *_evidence(default_key_path(), default_log_path())]
+
+
+async def _workers(url: str) -> Check:
+    """Who drives the jobs of a database that many processes share."""
+    database = await open_database(url)
+    try:
+        dead = [owner for owner in await database.read(leases.owners) if is_dead(owner)]
+        known = await database.read(listed, SystemClock().wall(), dead)
+    finally:
+        await database.close()
+    living = [worker for worker in known if worker.alive]
+    if not living:
+        todo = "start `beacon worker`, unless `beacon serve` or `beacon run` is to drive the jobs itself"
+        return warning("workers", "no worker is alive", todo)
+    by_region = Counter(region for worker in living for region in worker.regions)
+    shown = ", ".join(f"{region} {count}" for region, count in sorted(by_region.items()))
+    return ok("workers", f"{len(living)} {'is' if len(living) == 1 else 'are'} alive ({shown})")
 
 
 async def _database(url: str) -> Check:

@@ -10,9 +10,9 @@ from beacon.cli.findings import print_findings
 from beacon.cli.progress import Moment, read_moment, screen
 from beacon.cli.reading import with_database
 from beacon.cli.settings import DatabaseOption, JobArgument, JsonOption
-from beacon.cli.terminal import console
+from beacon.cli.terminal import console, visible
 from beacon.errors import NotFoundError
-from beacon.store import jobs, reports
+from beacon.store import jobs, pauses, reports
 from beacon.store.database import Database
 
 
@@ -27,6 +27,8 @@ def show(job: JobArgument, /, *, database: DatabaseOption = None, as_json: JsonO
         print(json.dumps(run_document(moment.job, report, took), ensure_ascii=False))
         return
     console().print(screen(moment, []))
+    for pause in [] if moment.job.over else with_database(database, lambda opened: opened.read(pauses.current)):
+        console().print(f"paused by an operator: {visible(pause.name)} ({visible(pause.why)})", markup=False)
     if moment.job.over:
         print_findings(moment.job, report)
 

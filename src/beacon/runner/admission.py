@@ -32,11 +32,16 @@ async def submit(
 
     The job exists from the first moment; `admit` stores its executions and may be run again after any stop.
     """
+    documents = documents_of(spec, fleet)
+    return await database.write(jobs.create, new_job_id(), spec, documents, clock.wall(), idempotency_key)
+
+
+def documents_of(spec: JobSpec, fleet: Fleet) -> tuple[str, str, str]:
+    """The spec and the fleet as JSON, and the spec's SHA-256."""
     document = to_document(spec)
     spec_json = json.dumps(document, sort_keys=True, ensure_ascii=False)
     fleet_json = json.dumps(fleet.model_dump(mode="json", by_alias=True), sort_keys=True)
-    documents = (spec_json, fleet_json, digest(document))
-    return await database.write(jobs.create, new_job_id(), spec, documents, clock.wall(), idempotency_key)
+    return spec_json, fleet_json, digest(document)
 
 
 async def admit(database: Database, job_id: str, clock: Clock) -> None:

@@ -33,6 +33,9 @@ from beacon.store.executions import OpenExecution, open_cells, open_in_shard, re
 from beacon.store.group import Finish, Recorded
 from beacon.store.leases import Shard
 
+SEND_WITHIN_S = 10.0
+"""An attempt that was written ahead longer ago is not sent: its process stood still, and others may drive its shard."""
+
 
 class Halted(Exception):
     """The job or the runner stops, and what was under way is given up."""
@@ -100,9 +103,9 @@ class Drive:
             await self._recorder.flush()
 
     async def _prewarm(self, cells: list[tuple[str, str]]) -> None:
-        """Wakes the providers of what is still to be asked, and no others; given up when the job stops."""
+        """Wakes the providers of what is still to be asked here, and no others; given up when the job stops."""
         with suppress(Halted), self._haltable():
-            await self._router.prewarm(cells)
+            await self._router.prewarm([cell for cell in cells if cell in self._lanes])
 
     async def drive_shard(self, shard: Shard) -> bool:
         """Executes what is open in the shard; False where the shard was lost or the runner stops."""
@@ -206,8 +209,12 @@ class Drive:
         deadline = attempt.set_deadline(work, placement, self.spec, self._clock)
         provider = placement.provider.name
         start = attempt.write_ahead(work, placement, deadline, self._clock)
+        began = self._clock.monotonic()
         if not await self._recorder.record(start):
             await self._refused(work)
+            return None
+        if self._clock.monotonic() - began > SEND_WITHIN_S:
+            work.under.lost = True
             return None
         try:
             if work.look_back and await self._answered_before(work, provider, deadline):

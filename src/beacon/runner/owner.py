@@ -10,10 +10,11 @@ import secrets
 import socket
 from pathlib import Path
 
-LEASE_S = 15.0
-"""How long a lease holds without being renewed; a killed process elsewhere is replaced within this time."""
-RENEW_S = 4.0
-"""How often leases are renewed, well within the time that they hold."""
+LEASE_S = 12.0
+"""How long a lease holds without being renewed: a process that was killed or stands still is replaced after this time
+and one look for work more, by default. `beacon worker --lease` gives a worker's leases another."""
+RENEWALS = 4
+"""A lease is renewed this often within the time that it holds."""
 
 
 def new_owner() -> str:

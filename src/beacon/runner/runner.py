@@ -26,10 +26,12 @@ from beacon.runner.budget import RetryBudget
 from beacon.runner.classification import classify_until
 from beacon.runner.drive import Drive
 from beacon.runner.finalize import finalize
-from beacon.runner.owner import LEASE_S, RENEW_S, is_dead, new_owner
+from beacon.runner.owner import LEASE_S, RENEWALS, is_dead, new_owner
 from beacon.runner.patience import PatientDatabase
+from beacon.runner.pausing import FOLLOW_S, Pausing
 from beacon.runner.same_fleet import check_same_kind
-from beacon.store import jobs, leases
+from beacon.runner.schedule import fire_due
+from beacon.store import jobs, leases, tasks, workers
 from beacon.store.database import Database
 from beacon.store.jobs import Job
 from beacon.store.leases import Shard
@@ -40,6 +42,8 @@ WATCH_S = 0.25
 """How often a running job is looked at for a stop or a retry that was asked for, and for its own limits."""
 IDLE_S = 0.5
 """How often a runner looks for work that another process made or left behind."""
+SCHEDULES_S = 5.0
+"""How often it is looked whether a schedule's time has come."""
 PATIENCE_S = 5.0
 """Before a job that could not be driven is tried again."""
 SHARDS_AT_ONCE = 64
@@ -57,7 +61,9 @@ class Runner:
         *,
         analyst: Analyst,
         rng: random.Random | None = None,
+        lease_s: float = LEASE_S,
     ) -> None:
+        self.lease_s = lease_s
         self.database: Database = PatientDatabase(database, clock)
         self.router = router
         self.clock = clock
@@ -68,18 +74,23 @@ class Runner:
         self._budgets: defaultdict[tuple[str, str], RetryBudget] = defaultdict(RetryBudget)
         self._drives: dict[str, Drive] = {}
         self._refused: set[str] = set()
-        self._renewing: asyncio.Task[None] | None = None
+        self._schedules_at = 0.0
+        self._handed_over: dict[str, JobStatus] = {}
+        self._pausing = Pausing(database, router)
+        self._beside: list[asyncio.Task[None]] = []
         self._stopped = asyncio.Event()
 
     async def __aenter__(self) -> Runner:
-        self._renewing = asyncio.create_task(self._renew_leases())
+        await self._pausing.follow()
+        self._beside = [asyncio.create_task(self._renew_leases()), asyncio.create_task(self._follow_pauses())]
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.stop()
-        if self._renewing is not None:
-            self._renewing.cancel()
-            await asyncio.wait([self._renewing])
+        for task in self._beside:
+            task.cancel()
+        if self._beside:
+            await asyncio.wait(self._beside)
         await self.database.write(leases.release_all, self.owner)
 
     def stop(self) -> None:
@@ -90,19 +101,40 @@ class Runner:
             drive.interrupt()
 
     async def serve(self) -> None:
-        """Takes up every unfinished job of the database, until stopped."""
+        """Takes up every unfinished job of the database that is not left to workers, until stopped."""
         under_way: dict[str, asyncio.Task[None]] = {}
         fleet = self.router.fleet
-        async with asyncio.TaskGroup() as tasks:
+        async with asyncio.TaskGroup() as group:
             while not self.stopping:
                 if self.router.fleet is not fleet:
                     fleet = self.router.fleet
                     self._refused.clear()  # it may serve what the fleet before it did not
+                await self.fire_schedules()
                 under_way = {job_id: task for job_id, task in under_way.items() if not task.done()}
                 for job in await self.database.read(jobs.unfinished):
-                    if job.id not in under_way and job.id not in self._refused:
-                        under_way[job.id] = tasks.create_task(self._drive_patiently(job.id))
+                    if job.id in under_way or job.id in self._refused or await self._is_left_to_workers(job):
+                        continue
+                    under_way[job.id] = group.create_task(self._drive_patiently(job.id))
                 await self._pause(IDLE_S)
+
+    async def fire_schedules(self) -> None:
+        """Makes the jobs whose time has come, at most every `SCHEDULES_S` seconds."""
+        if self.clock.monotonic() < self._schedules_at:
+            return
+        self._schedules_at = self.clock.monotonic() + SCHEDULES_S
+        await fire_due(self.database, self.router.fleet, self.clock)
+
+    async def _is_left_to_workers(self, job: Job) -> bool:
+        """Whether living workers serve all regions of the job: then it is handed to them."""
+        now = self.clock.wall()
+        dead = await self.dead_owners()
+        served = await self.database.read(workers.served_regions, now, dead)
+        if not served or not served.issuperset((await self.database.read(jobs.spec_of, job.id)).regions):
+            return False
+        if self._handed_over.get(job.id) != job.status:
+            self._handed_over[job.id] = job.status
+            await self.database.write_at_once(tasks.enqueue_owed, self.lease_s, dead, job.id)
+        return True
 
     async def _drive_patiently(self, job_id: str) -> None:
         """Drives the job; where that is impossible now, says why and leaves it for a later try."""
@@ -145,10 +177,19 @@ class Runner:
             if job.status is JobStatus.RUNNING:
                 await self._run(job, spec)
                 job = await self.database.read(jobs.get, job_id)
-            if job.status is JobStatus.FINALIZING and await self._take_finalizing(job_id):
-                await self._unless_stopped(finalize(self.database, job_id, spec, self._analyst, self.clock))
-            elif not job.over:
+            finalized = job.status is JobStatus.FINALIZING and await self.finalize(job_id, spec)
+            if not finalized and not job.over:
                 await self._pause(IDLE_S)
+
+    async def finalize(self, job_id: str, spec: JobSpec) -> bool:
+        """Brings a job that is finalizing to its end; False where another living runner does."""
+        now = self.clock.wall()
+        dead = await self.dead_owners()
+        lease = (job_id, self.owner, now, now + self.lease_s, dead)
+        if not await self.database.write(leases.take_finalizing, *lease):
+            return False
+        await self._unless_stopped(finalize(self.database, job_id, spec, self._analyst, self.clock))
+        return True
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
         """Does `work`, which can be repeated, or gives it up when this runner is stopped."""
@@ -165,17 +206,25 @@ class Runner:
             working.result()
 
     async def _run(self, job: Job, spec: JobSpec) -> None:
-        """Drives every shard that can be had, and classifies its answers meanwhile."""
+        """Drives every shard that can be had."""
+        idle: set[str] = set()
+        async with self.attending(job, spec) as drive, asyncio.TaskGroup() as regions:
+            for region in spec.regions:
+                regions.create_task(self._drive_region(drive, region, idle))
+
+    @asynccontextmanager
+    async def attending(self, job: Job, spec: JobSpec) -> AsyncIterator[Drive]:
+        """The job's drive; while it is open its limits are watched and its answers classified.
+
+        Raises the first BeaconError that ended it.
+        """
         over = asyncio.Event()
         try:
             async with asyncio.TaskGroup() as helpers, self._drive(job, spec) as drive:
                 helpers.create_task(self._watch(drive, over))
                 helpers.create_task(classify_until(over, self.database, job.id, spec, self._analyst, self.clock))
-                idle: set[str] = set()
                 try:
-                    async with asyncio.TaskGroup() as regions:
-                        for region in spec.regions:
-                            regions.create_task(self._drive_region(drive, region, idle))
+                    yield drive
                 finally:
                     over.set()
         except* BeaconError as group:
@@ -251,15 +300,11 @@ class Runner:
 
     async def _take_shard(self, job_id: str, region: str) -> Shard | None:
         now = self.clock.wall()
-        dead = await self._dead_owners()
-        return await self.database.write(leases.take_shard, job_id, region, self.owner, now, now + LEASE_S, dead)
+        dead = await self.dead_owners()
+        return await self.database.write(leases.take_shard, job_id, region, self.owner, now, now + self.lease_s, dead)
 
-    async def _take_finalizing(self, job_id: str) -> bool:
-        now = self.clock.wall()
-        dead = await self._dead_owners()
-        return await self.database.write(leases.take_finalizing, job_id, self.owner, now, now + LEASE_S, dead)
-
-    async def _dead_owners(self) -> list[str]:
+    async def dead_owners(self) -> list[str]:
+        """Those of this host that hold leases and have ended."""
         return [owner for owner in await self.database.read(leases.owners) if is_dead(owner)]
 
     async def _watch(self, drive: Drive, over: asyncio.Event) -> None:
@@ -278,11 +323,17 @@ class Runner:
 
     async def _renew_leases(self) -> None:
         while True:
-            await asyncio.sleep(RENEW_S)
+            await asyncio.sleep(self.lease_s / RENEWALS)
+            now = self.clock.wall()
             try:
-                await self.database.write(leases.renew, self.owner, self.clock.wall() + LEASE_S)
+                await self.database.write(leases.renew, self.owner, now, now + self.lease_s)
             except DatabaseError as error:
                 log.warning("leases could not be renewed, trying again", why=error.what, where=error.where)
+
+    async def _follow_pauses(self) -> None:
+        while True:
+            await asyncio.sleep(FOLLOW_S)
+            await self._pausing.follow()
 
     async def _pause(self, seconds: float) -> None:
         await _wait(self._stopped, seconds)

@@ -20,7 +20,7 @@ from beacon.store.ledger import Advance
 from beacon.store.tables import executions, shards
 
 
-def request_stop(connection: Connection, job_id: str, kind: str, now: float) -> bool:
+def request_stop(connection: Connection, job_id: str, kind: str, now: float, why: str | None = None) -> bool:
     """Asks that what is still open ends as `kind`. From this commit on no attempt of the job is sent.
 
     Returns False where the job is past stopping, or was asked before.
@@ -30,7 +30,7 @@ def request_stop(connection: Connection, job_id: str, kind: str, now: float) -> 
     cancels = kind == FailureKind.CANCELLED and job.stop_kind == FailureKind.COST_CEILING
     if job.status not in (JobStatus.QUEUED, JobStatus.RUNNING) or (job.stop_kind is not None and not cancels):
         return False
-    told = {"what": "stop", "kind": kind}
+    told = {"what": "stop", "kind": kind} | ({"why": why} if why else {})
     ledger.change_status(connection, job_id, now, told, stop_kind=kind, stop_requested_at=now)
     return True
 

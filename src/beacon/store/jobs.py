@@ -165,7 +165,10 @@ def admit(connection: Connection, job_id: str, planned: Sequence[PlannedShard], 
 
 
 def admitted(connection: Connection, job_id: str, now: float) -> None:
-    """All shards are stored: the job may be driven."""
+    """All shards are stored: the job may be driven. Of several that admitted it, the first says so."""
+    ledger.lock_job(connection, job_id)
+    if connection.scalar(select(jobs.c.admitted).where(jobs.c.id == job_id)):
+        return
     ledger.change_status(connection, job_id, now, {"what": "admitted"}, admitted=True)
 
 

@@ -2,6 +2,8 @@
 
 Taking a shard raises its epoch; only the holder of the current epoch may write attempts ahead. A lease that
 has run out, or whose owner is known to be dead, may be taken by anyone.
+
+On PostgreSQL the server's clock decides what has run out: hosts need not agree on the time.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, extract, func, or_, select, update
 
 from beacon.domain.states import JobStatus
 from beacon.store.tables import jobs, shards
@@ -38,6 +40,14 @@ def owners_of(connection: Connection, job_id: str) -> set[str]:
     return {owner for owner in (*held, finalizer) if owner is not None}
 
 
+def moment(connection: Connection, now: float) -> float:
+    """What time it is to leases: `now` on this host's own database, else what the server says."""
+    if connection.dialect.name != "postgresql":
+        return now
+    server: float = connection.scalar(select(extract("epoch", func.clock_timestamp()))) or now
+    return float(server)
+
+
 def _free(
     owner: ColumnElement[str | None], until: ColumnElement[float | None], now: float, dead: Collection[str]
 ) -> ColumnElement[bool]:
@@ -53,14 +63,15 @@ def take_shard(
     until: float,
     dead: Collection[str] = (),
 ) -> Shard | None:
-    """Takes the first unfinished shard of the region that nobody living drives."""
+    """Takes the first unfinished shard of the region that nobody living drives, until `until` if it is `now`."""
+    at = moment(connection, now)
     candidate = (
         select(shards.c.number)
         .where(
             shards.c.job_id == job_id,
             shards.c.region == region,
             shards.c.done < shards.c.size,
-            _free(shards.c.owner, shards.c.lease_until, now, dead),
+            _free(shards.c.owner, shards.c.lease_until, at, dead),
         )
         .order_by(shards.c.number)
         .limit(1)
@@ -71,7 +82,7 @@ def take_shard(
     statement = (
         update(shards)
         .where(and_(shards.c.job_id == job_id, shards.c.number == candidate))
-        .values(epoch=shards.c.epoch + 1, owner=owner, lease_until=until)
+        .values(epoch=shards.c.epoch + 1, owner=owner, lease_until=at + until - now)
         .returning(shards.c.number, shards.c.epoch, shards.c.size)
     )
     row = connection.execute(statement).first()
@@ -80,12 +91,48 @@ def take_shard(
 
 def regions_of_free_shards(connection: Connection, job_id: str, now: float) -> set[str]:
     """Regions that have an unfinished shard whose lease nobody holds."""
-    free = and_(shards.c.done < shards.c.size, _free(shards.c.owner, shards.c.lease_until, now, ()))
+    free = and_(shards.c.done < shards.c.size, _free(shards.c.owner, shards.c.lease_until, moment(connection, now), ()))
     return set(connection.scalars(select(shards.c.region).where(shards.c.job_id == job_id, free).distinct()))
 
 
-def renew(connection: Connection, owner: str, until: float) -> None:
+def take_this_shard(
+    connection: Connection,
+    job_id: str,
+    number: int,
+    owner: str,
+    now: float,
+    until: float,
+    dead: Collection[str] = (),
+) -> Shard | None:
+    """Takes the shard of that number; None where it is done, driven by another living runner, or not to run."""
+    at = moment(connection, now)
+    running = exists().where(jobs.c.id == job_id, jobs.c.status == JobStatus.RUNNING.value)
+    mine = and_(
+        shards.c.job_id == job_id,
+        shards.c.number == number,
+        shards.c.done < shards.c.size,
+        _free(shards.c.owner, shards.c.lease_until, at, dead),
+        running,
+    )
+    statement = (
+        update(shards)
+        .where(mine)
+        .values(epoch=shards.c.epoch + 1, owner=owner, lease_until=at + until - now)
+        .returning(shards.c.region, shards.c.epoch, shards.c.size)
+    )
+    row = connection.execute(statement).first()
+    return None if row is None else Shard(job_id, number, row.region, row.epoch, row.size)
+
+
+def holds(connection: Connection, shard: Shard) -> bool:
+    """Whether nobody has taken the shard since its lease `shard` was given."""
+    this = and_(shards.c.job_id == shard.job_id, shards.c.number == shard.number)
+    return connection.scalar(select(shards.c.epoch).where(this)) == shard.epoch
+
+
+def renew(connection: Connection, owner: str, now: float, until: float) -> None:
     """Renews every lease that `owner` holds."""
+    until = moment(connection, now) + until - now
     connection.execute(update(jobs).where(jobs.c.finalizer == owner).values(finalizer_until=until))
     connection.execute(update(shards).where(shards.c.owner == owner).values(lease_until=until))
 
@@ -112,10 +159,11 @@ def take_finalizing(
     connection: Connection, job_id: str, owner: str, now: float, until: float, dead: Collection[str] = ()
 ) -> bool:
     """Whether `owner` is now the one who finalizes the job."""
+    at = moment(connection, now)
     free = and_(
         jobs.c.id == job_id,
         jobs.c.status == JobStatus.FINALIZING.value,
-        _free(jobs.c.finalizer, jobs.c.finalizer_until, now, dead),
+        _free(jobs.c.finalizer, jobs.c.finalizer_until, at, dead),
     )
-    statement = update(jobs).where(free).values(finalizer=owner, finalizer_until=until)
+    statement = update(jobs).where(free).values(finalizer=owner, finalizer_until=at + until - now)
     return connection.execute(statement).rowcount == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -41,6 +41,11 @@ _ALIVE = {
 }
 
 
+def connection_arguments(name: str) -> dict[str, Any]:
+    """What every connection is opened with; the server shows it under `name`."""
+    return {"connect_timeout": CONNECT_TIMEOUT_S, "application_name": name, **_ALIVE}
+
+
 class PostgresDatabase:
     """A server's database over a small pool of connections. Raises InputError for an address that is not one."""
 
@@ -52,14 +57,13 @@ class PostgresDatabase:
             raise InputError("the address is not understood", where="BEACON_DATABASE_URL", todo=todo) from error
         self.url = url.render_as_string(hide_password=False)
         self._shown = url.render_as_string(hide_password=True)
-        arguments = {"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "beacon", **_ALIVE}
         self._engine: AsyncEngine = create_async_engine(
             url.set(drivername="postgresql+psycopg"),
             pool_size=CONNECTIONS,
             max_overflow=0,
             pool_timeout=POOL_TIMEOUT_S,
             pool_pre_ping=True,
-            connect_args=arguments,
+            connect_args=connection_arguments("beacon"),
         )
         self._single = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._snapshot = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)

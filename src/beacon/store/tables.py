@@ -240,3 +240,50 @@ receipts = Table(
     Column("document_json", Text, nullable=False),
     sqlite_with_rowid=False,
 )
+
+workers = Table(
+    "workers",
+    metadata,
+    # As leases name it; the row is renewed with them.
+    Column("owner", Text, primary_key=True),
+    # Those that it serves, separated by spaces.
+    Column("regions", Text, nullable=False),
+    # Shards that it drives at once, per region.
+    Column("concurrency", Integer, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("seen_at", Double, nullable=False),
+    Column("alive_until", Double, nullable=False),
+)
+
+pauses = Table(
+    "pauses",
+    metadata,
+    # A provider or a region, which takes no new work until it is resumed.
+    Column("name", Text, primary_key=True),
+    Column("why", Text, nullable=False),
+    Column("paused_at", Double, nullable=False),
+)
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    # In UTC.
+    Column("cron", Text, nullable=False),
+    Column("spec_json", Text, nullable=False),
+    Column("fleet_json", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("removed_at", Double),
+)
+
+ticks = Table(
+    "ticks",
+    metadata,
+    # One row a tick, whoever was first: it is what makes a job start exactly once.
+    Column("schedule_id", Text, ForeignKey("schedules.id", ondelete="CASCADE"), primary_key=True),
+    Column("tick_at", Double, primary_key=True, autoincrement=False),
+    Column("fired_at", Double, nullable=False),
+    # None where it came too late to be run.
+    Column("job_id", Text, ForeignKey("jobs.id", ondelete="SET NULL")),
+)

@@ -14,12 +14,12 @@ from beacon.store import database as database_module
 from beacon.store import jobs
 from beacon.store.database import open_database
 from beacon.store.migrate import REVISIONS
-from beacon.store.migrations.run import configuration
+from beacon.store.migrations.run import configuration, is_beacons_own
 from beacon.store.tables import metadata
 
 
 def differences(connection: sa.Connection) -> list:
-    options = {"compare_type": True, "compare_server_default": True}
+    options = {"compare_type": True, "compare_server_default": True, "include_name": is_beacons_own}
     return compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
 
 

@@ -117,7 +117,7 @@ async def test_the_first_answer_wins_and_the_second_is_kept_as_evidence(database
 async def test_a_write_ahead_under_an_old_epoch_is_refused(database, spec):
     job_id, shards = await submitted_job(database, spec)
     work = (await open_works(database, job_id, shards))[0]
-    taken = await database.write(leases.take_shard, job_id, work[0].region, "other", 100.0, 200.0)
+    taken = await database.write(leases.take_shard, job_id, work[0].region, "other", 100.0, 200.0, ["me"])
     assert taken is not None
     assert taken.epoch == work[0].epoch + 1
     recorded = await database.write(record_group, job_id, [start(*work)], [], 5.0)
