@@ -51,6 +51,10 @@ async def test_a_wrong_value_is_named_with_its_path_and_the_nearest_valid_name(r
     assert ready.jobs_stored() == 0
 
 
+async def test_a_job_in_place_of_an_execution_is_told_where_executions_are_named(ready):
+    assert_refused(await ready("explain", "k3v9"), 2, "no execution 'k3v9'", "to do:", "beacon export JOB")
+
+
 async def test_without_a_fleet_it_says_how_to_get_one(beacon):
     beacon.write_spec()
     assert_refused(await beacon("run", "spec.yaml"), 2, "no fleet is configured", "--fleet lab")
