@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from typing import Any
 
@@ -24,8 +25,13 @@ SHOWN = 9
 """Findings of one factor; the report has them all."""
 
 
-def print_findings(job: Job, report: dict[str, Any] | None, more_at: str | None = None) -> None:
-    """`more_at` says where all comparisons are, if not at `beacon report JOB`."""
+def report_command(job_id: str, database: str | None) -> str:
+    """What prints the whole report of a job in the `database` that a flag named."""
+    return shlex.join(["beacon", "report", job_id, *(["--database", database] if database else [])])
+
+
+def print_findings(job: Job, report: dict[str, Any] | None, more_at: str) -> None:
+    """`more_at` says where all comparisons are."""
     out = console()
     out.print(_outcome(job))
     out.print(_times(job), style="dim")
@@ -48,8 +54,7 @@ def print_findings(job: Job, report: dict[str, Any] | None, more_at: str | None 
     undecided, negligible = len(by_call["undecided"]), len(by_call["negligible"])
     further = f"{more} further differences, " if more > 0 else ""
     out.print(
-        f"\nNot listed: {further}{undecided} comparisons undecided, {negligible} negligible. "
-        f"All of them: {more_at or f'beacon report {job.id}'}"
+        f"\nNot listed: {further}{undecided} comparisons undecided, {negligible} negligible. All of them: {more_at}"
     )
 
 

@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from beacon.errors import BeaconError, InputError, UnavailableError
+from beacon.errors import UnavailableError
 
 
 @contextmanager
 def sink(output: Path | None) -> Iterator[TextIO]:
     """stdout, or a file that appears under its name only once it is whole.
 
-    Raises InputError where the name cannot be that of a file, UnavailableError where the file cannot be written.
+    Raises UnavailableError where the file cannot be written.
     """
     if output is None:
         yield sys.stdout
@@ -34,17 +34,17 @@ def sink(output: Path | None) -> Iterator[TextIO]:
         raise unwritable(f"cannot write {output}", output, error) from error
 
 
-def unwritable(what: str, path: Path, error: OSError) -> BeaconError:
-    """A wrong name is the caller's to correct; a full disk or a missing right is not in the name."""
+def unwritable(what: str, path: Path, error: OSError) -> UnavailableError:
+    """Says whether the name is wrong or the disk is."""
     if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError):
-        return InputError(
-            f"{what}: {_REASONS[type(error)]}", where=str(path), todo="name a file in a folder that exists"
-        )
-    todo = "check the space on the disk and the folder's permissions, or name another place"
-    return UnavailableError(f"{what}: {error.strerror}", where=str(path), todo=todo)
+        reason, todo = _WRONG_NAMES[type(error)], "name a file in a folder that exists"
+    else:
+        reason = error.strerror
+        todo = "check the space on the disk and the folder's permissions, or name another place"
+    return UnavailableError(f"{what}: {reason}", where=str(path), todo=todo)
 
 
-_REASONS: dict[type[OSError], str] = {
+_WRONG_NAMES: dict[type[OSError], str] = {
     FileNotFoundError: "its folder does not exist",
     IsADirectoryError: "it is a folder",
     NotADirectoryError: "its folder is no folder",

@@ -169,3 +169,18 @@ async def test_an_export_that_cannot_be_written_leaves_nothing(ready):
     assert_refused(await ready("export", "k3v9", "--output", "nowhere/answers.csv"), 3, "nowhere/answers.csv")
     assert_refused(await ready("export", "k3v9", "--output", "answers.csv"), 2, "no job 'k3v9'")
     assert sorted(path.name for path in ready.folder.glob("*answers*")) == []
+
+
+@pytest.mark.parametrize("command", ["show", "report"])
+async def test_a_reader_that_goes_away_is_no_failed_job(ready, command):
+    async def friendly(_number, _body, _request):
+        return answer()
+
+    us, eu = Scripted(friendly), Scripted(friendly)
+    async with serving(us, eu):
+        ready.write_fleet(us, eu)
+        ran = await ready("run", "spec.yaml", "--json")
+    process = await ready.start(command, ran.job_id)
+    # Closed before a byte is written: the command finds nobody at the other end of its pipe.
+    process._transport.get_pipe_transport(1).close()
+    assert await asyncio.wait_for(process.wait(), 60) == 0

@@ -93,13 +93,13 @@ def test_a_file_that_is_not_there_or_broken_is_said_to_be(tmp_path) -> None:
         classify(cut)
 
 
-def test_an_output_that_cannot_be_a_file_is_bad_input(answers, tmp_path) -> None:
+def test_an_output_whose_name_cannot_be_that_of_a_file_says_why(answers, tmp_path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
     for output in (tmp_path / "nowhere" / "labelled.jsonl", tmp_path / "folder", tmp_path / "file" / "labelled.jsonl"):
-        with pytest.raises(InputError, match="cannot write") as refused:
+        with pytest.raises(UnavailableError, match="cannot write .* folder") as refused:
             classify(answers(LINE), output=output)
-        assert refused.value.todo
+        assert refused.value.todo == "name a file in a folder that exists"
 
 
 def test_a_disk_that_is_full_is_told_apart_from_a_wrong_name(tmp_path) -> None:

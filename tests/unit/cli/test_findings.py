@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from rich.table import Table
 
-from beacon.cli.findings import print_findings
+from beacon.cli.findings import print_findings, report_command
 from beacon.cli.terminal import console
 from beacon.domain.states import JobStatus, Verdict
 from beacon.store.jobs import Job
+
+MORE = report_command("k3v9", None)
 
 
 def job() -> Job:
@@ -30,14 +32,14 @@ def report(*findings: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("findings", [(), (finding("model", "difference"),)])
 def test_what_could_not_be_compared_is_not_called_equal(capsys, findings):
-    print_findings(job(), report(*findings))
+    print_findings(job(), report(*findings), MORE)
     said = capsys.readouterr().out
     assert "No comparison of regions could be tested." in said
     assert "No differences" not in said
 
 
 def test_what_was_compared_and_is_undecided_is_not_called_equal_either(capsys):
-    print_findings(job(), report(finding("region", "undecided"), finding("region", "negligible")))
+    print_findings(job(), report(finding("region", "undecided"), finding("region", "negligible")), MORE)
     assert "No differences between regions were found: of 2 comparisons 1 stays undecided." in capsys.readouterr().out
 
 
@@ -49,7 +51,7 @@ def test_the_place_of_all_comparisons_is_the_one_that_the_caller_knows(capsys):
 
 
 def test_a_pipe_gets_no_blanks_at_the_ends_of_lines(capsys):
-    print_findings(job(), report(finding("region", "difference"), finding("model", "difference")))
+    print_findings(job(), report(finding("region", "difference"), finding("model", "difference")), MORE)
     table = Table.grid()
     table.add_row("short")
     table.add_row("x" * 200)
@@ -57,3 +59,8 @@ def test_a_pipe_gets_no_blanks_at_the_ends_of_lines(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert "x" * 200 in lines
     assert all(line == line.rstrip() for line in lines)
+
+
+def test_the_command_that_is_advised_names_the_database_that_was_named():
+    assert report_command("k3v9", None) == "beacon report k3v9"
+    assert report_command("k3v9", "my jobs.db") == "beacon report k3v9 --database 'my jobs.db'"
