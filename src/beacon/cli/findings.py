@@ -47,7 +47,12 @@ def print_findings(job: Job, report: dict[str, Any] | None, more_at: str) -> Non
     for factor in FACTORS:
         found = [finding for finding in by_call["difference"] if finding["factor"] == factor]
         if found:
-            _print_findings(out, found[:SHOWN], f"differences between {factor}s", len(found))
+            _print_findings(
+                out,
+                found[:SHOWN],
+                f"{'difference' if len(found) == 1 else 'differences'} between {factor}s",
+                len(found),
+            )
         elif factor == FACTORS[0]:
             out.print(Text(f"\n{_none_found(report)}", style="bold"))
     more = sum(max(0, n - SHOWN) for n in Counter(f["factor"] for f in by_call["difference"]).values())

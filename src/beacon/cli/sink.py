@@ -39,7 +39,7 @@ def unwritable(what: str, path: Path, error: OSError) -> UnavailableError:
     if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError):
         reason, todo = _WRONG_NAMES[type(error)], "name a file in a folder that exists"
     else:
-        reason = error.strerror
+        reason = error.strerror or "the system refused it"
         todo = "check the space on the disk and the folder's permissions, or name another place"
     return UnavailableError(f"{what}: {reason}", where=str(path), todo=todo)
 

@@ -12,6 +12,13 @@ from beacon.cli.terminal import console
 from beacon.domain.states import JobStatus, Verdict
 from beacon.store.jobs import Job
 
+
+@pytest.fixture(autouse=True)
+def _width_of_a_pipe(monkeypatch):
+    """Lines are broken where COLUMNS says how wide, as a parallel test run does."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 MORE = report_command("k3v9", None)
 
 
@@ -56,7 +63,9 @@ def test_a_pipe_gets_no_blanks_at_the_ends_of_lines(capsys):
     table.add_row("short")
     table.add_row("x" * 200)
     console().print(table)
-    lines = capsys.readouterr().out.splitlines()
+    said = capsys.readouterr().out
+    assert "1 difference between regions:" in said
+    lines = said.splitlines()
     assert "x" * 200 in lines
     assert all(line == line.rstrip() for line in lines)
 
