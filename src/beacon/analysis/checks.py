@@ -150,14 +150,15 @@ def _repeats(
     for outlier in odd:
         how = "more" if outlier.z > 0 else "less"
         caveats.append(
-            f"Repeat {outlier.repeat} in {outlier.group} stands out: the class came {how} often than "
+            f"Repeat {outlier.repeat + 1} in {outlier.group} stands out: the class came {how} often than "
             "in the other "
             f"repeats ({probability('p', outlier.p)})."
         )
     resting = rests_on(around.comparison, tally, settings.alpha)
     figures["rests_on_repeats"] = resting
     if resting:
-        which = listed([str(repeat) for repeat in resting])
+        # Repeats are counted from 1 where people read them, as on pages and in `explain`.
+        which = listed([str(repeat + 1) for repeat in resting])
         noun = counted(len(resting), "repeat").split(" ", 1)[1]
         caveats.append(f"The call rests on {noun} {which}: without it the interval reaches 0.")
 

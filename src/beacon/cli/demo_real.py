@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from beacon.cli.busy import run_busy
-from beacon.cli.demo import run_demo
+from beacon.cli.demo import keep_evidence_in, run_demo
 from beacon.errors import ExitCode, InputError
 from beacon.lab.inference import start_inference
 from beacon.lab.quantisation import coarsen
@@ -24,11 +24,12 @@ SPEC = Path(__file__).with_name("real.yaml")
 def demo_real(*, once: bool, port: int, database: str | None) -> ExitCode:
     """Raises InputError where the model or the server is not installed."""
     with tempfile.TemporaryDirectory(prefix="beacon-real-") as folder:
-        place = database or f"sqlite:///{folder}/beacon.db"
-        return run_busy(_demo_real(Path(folder), place, once=once, port=port))
+        if database is None:
+            keep_evidence_in(Path(folder))
+        return run_busy(_demo_real(Path(folder), database, once=once, port=port))
 
 
-async def _demo_real(folder: Path, database: str, *, once: bool, port: int) -> ExitCode:
+async def _demo_real(folder: Path, database: str | None, *, once: bool, port: int) -> ExitCode:
     model = find_model()
     coarser = folder / "coarser.gguf"
     await asyncio.to_thread(coarsen, model, coarser)
@@ -36,7 +37,7 @@ async def _demo_real(folder: Path, database: str, *, once: bool, port: int) -> E
     async with start_inference(models, MODEL) as fleet:
         fleet_file = folder / "fleet.yaml"
         fleet_file.write_text(yaml.safe_dump(fleet.model_dump(mode="json", by_alias=True, exclude_none=True)))
-        return await run_demo(database, str(fleet_file), SPEC, once=once, port=port)
+        return await run_demo(database, folder, str(fleet_file), SPEC, once=once, port=port)
 
 
 def find_model() -> Path:

@@ -19,7 +19,7 @@ from beacon.cli.settings import DatabaseOption, FleetOption, JsonOption, databas
 from beacon.cli.terminal import console, dollars, say, visible
 from beacon.domain.check import Check, Level, exit_code, of_error
 from beacon.domain.fleet import Provider
-from beacon.errors import BeaconError, ExitCode
+from beacon.errors import BeaconError, DocumentError, ExitCode
 from beacon.router.checkup import PROBE_TOKENS, check_provider, probe_cost_usd
 
 AT_ONCE = 16
@@ -83,7 +83,9 @@ async def _examine(fleet_option: str | None, url: str, probe: bool) -> list[Subj
 def _fleet_fault(fault: BeaconError) -> Check:
     whole, _, todo = fault.explain().partition("\n  to do: ")
     check = of_error("configuration", fault)
-    return Check(check.about, check.level, whole, todo or None, check.unreachable)
+    # Where it is and what to do stand under each other.
+    sentence = whole if isinstance(fault, DocumentError) else whole.replace("\n  where: ", "\nwhere: ")
+    return Check(check.about, check.level, sentence, todo or None, check.unreachable)
 
 
 def _announced(providers: Sequence[Provider]) -> str:

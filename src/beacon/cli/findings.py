@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from typing import Any
 
@@ -24,7 +25,13 @@ SHOWN = 9
 """Findings of one factor; the report has them all."""
 
 
-def print_findings(job: Job, report: dict[str, Any] | None) -> None:
+def report_command(job_id: str, database: str | None) -> str:
+    """What prints the whole report of a job in the `database` that a flag named."""
+    return shlex.join(["beacon", "report", job_id, *(["--database", database] if database else [])])
+
+
+def print_findings(job: Job, report: dict[str, Any] | None, more_at: str) -> None:
+    """`more_at` says where all comparisons are."""
     out = console()
     out.print(_outcome(job))
     out.print(_times(job), style="dim")
@@ -39,15 +46,31 @@ def print_findings(job: Job, report: dict[str, Any] | None) -> None:
     by_call = calls(report)
     for factor in FACTORS:
         found = [finding for finding in by_call["difference"] if finding["factor"] == factor]
-        if found or factor == FACTORS[0]:
-            _print_findings(out, found[:SHOWN], f"differences between {factor}s", len(found))
+        if found:
+            _print_findings(
+                out,
+                found[:SHOWN],
+                f"{'difference' if len(found) == 1 else 'differences'} between {factor}s",
+                len(found),
+            )
+        elif factor == FACTORS[0]:
+            out.print(Text(f"\n{_none_found(report)}", style="bold"))
     more = sum(max(0, n - SHOWN) for n in Counter(f["factor"] for f in by_call["difference"]).values())
     undecided, negligible = len(by_call["undecided"]), len(by_call["negligible"])
     further = f"{more} further differences, " if more > 0 else ""
     out.print(
-        f"\nNot listed: {further}{undecided} comparisons undecided, {negligible} negligible. "
-        f"All of them: beacon report {job.id}"
+        f"\nNot listed: {further}{undecided} comparisons undecided, {negligible} negligible. All of them: {more_at}"
     )
+
+
+def _none_found(report: dict[str, Any]) -> str:
+    """What is not found is told apart from what could not be looked for."""
+    regions = [finding for finding in report["findings"] if finding["factor"] == FACTORS[0]]
+    if not regions:
+        return "No comparison of regions could be tested."
+    undecided = sum(finding["call"] == "undecided" for finding in regions)
+    stay = "stays" if undecided == 1 else "stay"
+    return f"No differences between regions were found: of {len(regions)} comparisons {undecided} {stay} undecided."
 
 
 def print_report(job: Job, report: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from beacon.cli.document import exit_code_of, run_document
 from beacon.cli.embedded import Embedded, Interruption
-from beacon.cli.findings import print_findings
+from beacon.cli.findings import print_findings, report_command
 from beacon.cli.progress import show_progress
 from beacon.cli.show import newest_report
 from beacon.cli.terminal import say
@@ -22,12 +22,16 @@ from beacon.store.jobs import Job
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """How a command tells of its job. `began` is of `time.monotonic`; the flags are repeated in what it advises."""
+    """How a command tells of its job. `began` is of `time.monotonic`; the flags are repeated in what it advises.
+
+    `page` is where a server shows the job's findings.
+    """
 
     as_json: bool
     began: float
     fleet: str | None = None
     database: str | None = None
+    page: str | None = None
 
     def how_to_resume(self, job_id: str) -> str:
         command = ["beacon", "run", "--resume", job_id]
@@ -55,7 +59,7 @@ def tell(job: Job, report: dict[str, Any] | None, telling: Telling) -> ExitCode:
     if telling.as_json:
         print(json.dumps(run_document(job, report, time.monotonic() - telling.began), ensure_ascii=False))
     else:
-        print_findings(job, report)
+        print_findings(job, report, telling.page or report_command(job.id, telling.database))
     return exit_code_of(job)
 
 

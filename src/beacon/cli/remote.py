@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 import uuid
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -54,7 +55,7 @@ async def run_remotely(server: str, wanted: JobSpec | str, telling: Telling) -> 
             say(f"The server goes on with the job. Follow it with: {_how_to_follow(job.id, api)}")
             raise
         report = await api.report(job.id)
-    return tell(job, report, telling)
+    return tell(job, report, replace(telling, page=f"{api.address}/jobs/{job.id}/findings"))
 
 
 async def explained(server: str, execution_id: str) -> Json:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from beacon.cli.document import run_document
-from beacon.cli.findings import print_findings
+from beacon.cli.findings import print_findings, report_command
 from beacon.cli.progress import Moment, read_moment, screen
 from beacon.cli.reading import with_database
 from beacon.cli.settings import DatabaseOption, JobArgument, JsonOption
@@ -30,7 +30,7 @@ def show(job: JobArgument, /, *, database: DatabaseOption = None, as_json: JsonO
     for pause in [] if moment.job.over else with_database(database, lambda opened: opened.read(pauses.current)):
         console().print(f"paused by an operator: {visible(pause.name)} ({visible(pause.why)})", markup=False)
     if moment.job.over:
-        print_findings(moment.job, report)
+        print_findings(moment.job, report, report_command(moment.job.id, database))
 
 
 async def read_job(database: Database, prefix: str) -> tuple[Moment, dict[str, Any] | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import unicodedata
+from typing import Any
 
 from rich.console import Console
 
@@ -26,11 +27,22 @@ def visible(text: str, *, keep_lines: bool = False) -> str:
     )
 
 
+class _Plain(Console):
+    """For files and pipes: rich fills each row of a table up to the table's width, which may be hundreds of blanks."""
+
+    def print(self, *objects: Any, **more: Any) -> None:
+        with self.capture() as captured:
+            super().print(*objects, **more)
+        self.file.write("\n".join(line.rstrip(" ") for line in captured.get().split("\n")))
+        self.file.flush()
+
+
 def console(*, stderr: bool = False) -> Console:
     """Wraps and colours on a terminal; elsewhere plain text, a line for a line, unless COLUMNS says how wide."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else UNBOUNDED
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=width)
+    kind = Console if stream.isatty() else _Plain
+    return kind(stderr=stderr, highlight=False, markup=False, emoji=False, width=width)
 
 
 def dollars(amount: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from beacon.cli.document import exit_code_of
-from beacon.cli.findings import print_findings
+from beacon.cli.findings import print_findings, report_command
 from beacon.cli.progress import show_progress
 from beacon.cli.reading import with_database
 from beacon.cli.settings import DatabaseOption, JobArgument
@@ -23,14 +23,14 @@ def watch(job: JobArgument, /, *, database: DatabaseOption = None) -> int:
 
     Example: `beacon watch k3v9`
     """
-    return with_database(database, lambda opened: _watch(opened, job))
+    return with_database(database, lambda opened: _watch(opened, job, database))
 
 
-async def _watch(database: Database, prefix: str) -> ExitCode:
+async def _watch(database: Database, prefix: str, option: str | None) -> ExitCode:
     job_id = await database.read(jobs.resolve_id, prefix)
     await show_progress(database, list, job_id, asyncio.create_task(_until_over(database, job_id)))
     moment, report = await read_job(database, job_id)
-    print_findings(moment.job, report)
+    print_findings(moment.job, report, report_command(job_id, option))
     return exit_code_of(moment.job)
 
 

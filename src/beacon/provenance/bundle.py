@@ -84,9 +84,13 @@ class BundleWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with self._stack:
-            if kind is None:
-                self._finish()
+        try:
+            with self._stack:
+                if kind is None:
+                    self._finish()
+        except OSError as fault:
+            # Closing a spool writes what it still holds, for which a full disk has no room either.
+            raise self._unwritable(fault) from fault
 
     def add(self, receipt: Receipt, result: Result | None) -> None:
         """The next execution: its receipt, and its answer where it has one."""

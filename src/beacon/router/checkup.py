@@ -108,6 +108,9 @@ def _looked(provider: Provider, looked: Looked, answered: set[str]) -> list[Chec
     if 300 <= looked.status < 400:
         todo = "put the final address into the fleet; redirects are not followed"
         return [error("control call", f"{call} answered HTTP {looked.status}, a redirect", todo)]
+    if looked.status == 404 and provider.transport == "agent":
+        todo = "put the agent's address into the fleet up to and with /v1, as it says when it starts"
+        return [error("control call", "no mailbox is at its url (HTTP 404)", todo)]
     if looked.status in {404, 405, 501}:
         what = f"it has no list of models (HTTP {looked.status}): key and model names unchecked"
         return [warning("control call", what, "check its url; `beacon doctor --probe` asks each model once")]

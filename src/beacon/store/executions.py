@@ -174,7 +174,8 @@ def get(connection: Connection, execution_id: str) -> dict[str, Any]:
     """One execution as `page` gives it; raises NotFoundError."""
     job_id = connection.scalar(select(executions.c.job_id).where(executions.c.id == execution_id))
     if job_id is None:
-        raise NotFoundError(f"no execution {execution_id!r}")
+        todo = "`beacon export JOB` and the portal show the ids of a job's executions, such as k3v9-m2n0-p1mx-000012"
+        raise NotFoundError(f"no execution {execution_id!r}", todo=todo)
     query = _with_results(job_id).where(executions.c.id == execution_id)
     return dict(connection.execute(query).mappings().one())
 

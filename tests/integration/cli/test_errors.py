@@ -51,6 +51,10 @@ async def test_a_wrong_value_is_named_with_its_path_and_the_nearest_valid_name(r
     assert ready.jobs_stored() == 0
 
 
+async def test_a_job_in_place_of_an_execution_is_told_where_executions_are_named(ready):
+    assert_refused(await ready("explain", "k3v9"), 2, "no execution 'k3v9'", "to do:", "beacon export JOB")
+
+
 async def test_without_a_fleet_it_says_how_to_get_one(beacon):
     beacon.write_spec()
     assert_refused(await beacon("run", "spec.yaml"), 2, "no fleet is configured", "--fleet lab")
@@ -165,3 +169,18 @@ async def test_an_export_that_cannot_be_written_leaves_nothing(ready):
     assert_refused(await ready("export", "k3v9", "--output", "nowhere/answers.csv"), 3, "nowhere/answers.csv")
     assert_refused(await ready("export", "k3v9", "--output", "answers.csv"), 2, "no job 'k3v9'")
     assert sorted(path.name for path in ready.folder.glob("*answers*")) == []
+
+
+@pytest.mark.parametrize("command", ["show", "report"])
+async def test_a_reader_that_goes_away_is_no_failed_job(ready, command):
+    async def friendly(_number, _body, _request):
+        return answer()
+
+    us, eu = Scripted(friendly), Scripted(friendly)
+    async with serving(us, eu):
+        ready.write_fleet(us, eu)
+        ran = await ready("run", "spec.yaml", "--json")
+    process = await ready.start(command, ran.job_id)
+    # Closed before a byte is written: the command finds nobody at the other end of its pipe.
+    process._transport.get_pipe_transport(1).close()
+    assert await asyncio.wait_for(process.wait(), 60) == 0

@@ -16,6 +16,7 @@ from beacon.domain.check import Check, Level, exit_code
 from beacon.domain.fleet import Provider
 from beacon.errors import ExitCode
 from beacon.router.checkup import check_provider, probe_cost_usd
+from tests.integration.agents import Inference, agent, serving
 from tests.integration.router.conftest import MODEL, Scripted, refuses, says
 
 Serve = Callable[..., Awaitable[Scripted]]
@@ -166,3 +167,19 @@ def test_what_a_probe_costs_is_unknown_without_a_price() -> None:
     assert probe_cost_usd(Provider.model_validate(fields)) is None
     priced = {"input_per_mtok": 1.0, "output_per_mtok": 2.0}
     assert 0 < (probe_cost_usd(Provider.model_validate({**fields, "cost": priced})) or 0) < 0.001
+
+
+async def test_an_agent_that_is_there_but_not_under_its_url_is_an_error(tmp_path: Path) -> None:
+    inference = Inference(models=[MODEL])
+    async with serving(inference), agent(inference.url, tmp_path / "agent.db", region="eu") as url:
+        told = {}
+        for address in (url, f"{url}/v1"):
+            fields = {"name": "a", "region": "eu", "transport": "agent", "url": address, "models": [MODEL]}
+            checks = await check_provider(Provider.model_validate(fields), base=Path(), environ={})
+            told[address] = {check.about: check for check in checks}
+    wrong = told[url]["control call"]
+    assert wrong.level is Level.ERROR
+    assert "up to and with /v1" in (wrong.todo or "")
+    assert "models" not in told[url]
+    assert exit_code(list(told[url].values())) is ExitCode.BAD_INPUT
+    assert exit_code(list(told[f"{url}/v1"].values())) is ExitCode.DONE

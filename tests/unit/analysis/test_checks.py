@@ -104,15 +104,15 @@ def test_mixes_that_differ_behind_the_same_main_host_are_seen() -> None:
     assert found.confounded_with == ("routes",)
 
 
-def test_one_repeat_that_stands_out_is_named_and_the_call_rests_on_it() -> None:
+def test_one_repeat_that_stands_out_is_named_counted_from_one_and_the_call_rests_on_it() -> None:
     rows = [
         replace(o, label="refusal") if o.region == "apac" and o.repeat == 2 else replace(o, label="substantive")
         for o in asked()
     ]
     found = finding(rows)
     assert found.call == "difference"
-    assert any(c.startswith("Repeat 2 in apac stands out") for c in found.caveats)
-    assert any(c.startswith("The call rests on repeat 2") for c in found.caveats)
+    assert any(c.startswith("Repeat 3 in apac stands out") for c in found.caveats)
+    assert any(c.startswith("The call rests on repeat 3") for c in found.caveats)
 
 
 def test_even_repeats_do_not_stand_out() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import json
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from beacon.cli.classify import classify
+from beacon.cli.sink import sink
 from beacon.errors import InputError, UnavailableError
 
 REFUSAL = {"prompt": "x", "answer": "抱歉，我无法讨论这个话题。", "finish_reason": "stop", "language": "zh"}
@@ -91,6 +93,17 @@ def test_a_file_that_is_not_there_or_broken_is_said_to_be(tmp_path) -> None:
         classify(cut)
 
 
-def test_an_output_that_cannot_be_written_is_said_to_be(answers, tmp_path) -> None:
-    with pytest.raises(UnavailableError, match="cannot write"):
-        classify(answers(LINE), output=tmp_path / "nowhere" / "labelled.jsonl")
+def test_an_output_whose_name_cannot_be_that_of_a_file_says_why(answers, tmp_path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    for output in (tmp_path / "nowhere" / "labelled.jsonl", tmp_path / "folder", tmp_path / "file" / "labelled.jsonl"):
+        with pytest.raises(UnavailableError, match=r"cannot write .* folder") as refused:
+            classify(answers(LINE), output=output)
+        assert refused.value.todo == "name a file in a folder that exists"
+
+
+def test_a_disk_that_is_full_is_told_apart_from_a_wrong_name(tmp_path) -> None:
+    with pytest.raises(UnavailableError, match="No space left") as refused, sink(tmp_path / "rows.jsonl"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert refused.value.todo
+    assert list(tmp_path.iterdir()) == []

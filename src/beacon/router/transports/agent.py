@@ -114,9 +114,10 @@ class AgentTransport:
         if not looked.awake or not isinstance(told, dict):
             return looked
         left_s = max(0.0, within_s - looked.elapsed_s)
-        entry, _ = await caller.ask(self._url / _NOBODYS_KEY, left_s)
+        entry, refusal = await caller.ask(self._url / _NOBODYS_KEY, left_s)
         elapsed_s = looked.elapsed_s + entry.elapsed_s
-        if entry.status != 404:
+        if entry.status != 404 or not _is_of_a_mailbox(refusal):
+            # A 404 of another kind: an agent is there, but not under this address.
             return replace(entry, elapsed_s=elapsed_s)
         models, unlisted = told.get("models"), told.get("models_not_listed")
         return replace(
@@ -227,3 +228,8 @@ class AgentTransport:
 
 def _error_in(document: Any) -> Any:
     return document.get("error") if isinstance(document, dict) else None
+
+
+def _is_of_a_mailbox(refusal: Any) -> bool:
+    error = _error_in(refusal)
+    return isinstance(error, dict) and error.get("kind") == UNKNOWN_KEY
