@@ -38,8 +38,13 @@ class LocalActions:
         return Submitted(job_id, new)
 
     async def cancel(self, job_id: str) -> bool:
-        kind = FailureKind.CANCELLED.value
-        return await self._house.database.write(interventions.request_stop, job_id, kind, self._clock.wall())
+        return await self._stop(job_id, FailureKind.CANCELLED)
+
+    async def end_stragglers(self, job_id: str) -> bool:
+        return await self._stop(job_id, FailureKind.STRAGGLER)
+
+    async def _stop(self, job_id: str, kind: FailureKind) -> bool:
+        return await self._house.database.write(interventions.request_stop, job_id, kind.value, self._clock.wall())
 
     async def retry(self, job_id: str, *, kind: str | None = None, execution_ids: Sequence[str] = ()) -> Retried:
         chosen = Filter(kinds=(kind,) if kind else ())

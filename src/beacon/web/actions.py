@@ -34,6 +34,11 @@ class Actions(Protocol):
         """Asks the job to stop; False where it is past stopping or was asked before. Raises NotFoundError."""
         ...
 
+    async def end_stragglers(self, job_id: str) -> bool:
+        """Ends what is under way, as `cancelled`, so that the rest is finalized; False where it is past stopping or
+        was asked to stop before. Raises NotFoundError."""
+        ...
+
     async def retry(self, job_id: str, *, kind: str | None = None, execution_ids: Sequence[str] = ()) -> Retried:
         """Reopens unsuccessful executions: all, those of a kind, or those named, and has them run.
 

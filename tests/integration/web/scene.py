@@ -207,6 +207,9 @@ class StoreActions:
     async def cancel(self, job_id: str) -> bool:
         return await self.database.write(interventions.request_stop, job_id, "cancelled", CLOCK.wall())
 
+    async def end_stragglers(self, job_id: str) -> bool:
+        return await self.database.write(interventions.request_stop, job_id, "straggler", CLOCK.wall())
+
     async def retry(self, job_id: str, *, kind: str | None = None, execution_ids: Sequence[str] = ()) -> Retried:
         chosen = Filter(kinds=[kind] if kind else [])
         reopened = await self.database.write(interventions.reopen, job_id, chosen, CLOCK.wall(), execution_ids)
