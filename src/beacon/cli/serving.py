@@ -32,7 +32,7 @@ class LocalActions:
         self._clock = SystemClock()
 
     async def submit(self, document: SpecDocument, idempotency_key: str | None) -> Submitted:
-        spec = complete(document, "the spec")
+        spec = complete(document, "the spec", idempotency_key=idempotency_key)
         check_against_fleet(spec, self._house.fleet, "the spec")
         job_id, new = await submit(self._house.database, spec, self._house.fleet, self._clock, idempotency_key)
         return Submitted(job_id, new)
@@ -67,7 +67,7 @@ class PortalServer:
     def __init__(self, house: Embedded, listener: socket.socket) -> None:
         self._house = house
         self._listener = listener
-        app = create_app(house.database, actions=LocalActions(house), snapshot=house.router.snapshot)
+        app = create_app(house.database, actions=LocalActions(house), fleet=house.fleet, snapshot=house.router.snapshot)
         config = uvicorn.Config(
             app, http="httptools", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S
         )

@@ -13,7 +13,7 @@ from beacon.domain.fleet import Fleet
 from beacon.domain.plan import PlannedShard, execution_id
 from beacon.domain.spec import JobSpec
 from beacon.domain.states import JOB_OVER, ExecutionStatus, JobStatus, Verdict
-from beacon.errors import NotFoundError
+from beacon.errors import ConflictError, NotFoundError
 from beacon.store import ledger
 from beacon.store.bulk import Insert
 from beacon.store.ledger import COUNTED
@@ -97,14 +97,18 @@ def create(
     """Stores a new job as `queued`, still without executions.
 
     `documents` are the spec and the fleet as JSON and the spec's SHA-256. Returns the job's id and whether it
-    is new: a repeated `idempotency_key` finds the job that it made.
+    is new: a repeated `idempotency_key` finds the job that it made. Raises ConflictError where that job has another
+    spec.
     """
-    if idempotency_key is not None:
-        same_key = select(jobs.c.id).where(jobs.c.idempotency_key == idempotency_key)
-        known: str | None = connection.scalar(same_key)
-        if known is not None:
-            return known, False
     spec_json, fleet_json, spec_sha256 = documents
+    if idempotency_key is not None:
+        same_key = select(jobs.c.id, jobs.c.spec_sha256).where(jobs.c.idempotency_key == idempotency_key)
+        known = connection.execute(same_key).first()
+        if known is not None and known.spec_sha256 != spec_sha256:
+            what = f"the idempotency key has made job {known.id}, which has another spec"
+            raise ConflictError(what, where="Idempotency-Key", todo="send a new key with a new job")
+        if known is not None:
+            return known.id, False
     values = {
         "id": job_id,
         "name": spec.name,

@@ -27,7 +27,8 @@ class Retried:
 
 class Actions(Protocol):
     async def submit(self, document: SpecDocument, idempotency_key: str | None) -> Submitted:
-        """Stores a job that will be run. Raises DocumentError with every fault of the document."""
+        """Stores a job that will be run. Raises DocumentError with every fault of the document, and
+        ConflictError for a key that has made another job."""
         ...
 
     async def cancel(self, job_id: str) -> bool:

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from beacon import __version__
 from beacon.domain.clock import Clock, SystemClock
+from beacon.domain.fleet import Fleet
 from beacon.errors import BeaconError
 from beacon.store import jobs
 from beacon.store.database import Database
@@ -20,7 +21,7 @@ from beacon.web.actions import Actions
 from beacon.web.assets import PREFIX, Assets
 from beacon.web.boards import Boards
 from beacon.web.guard import LOOPBACK, Guard
-from beacon.web.pages import executions, findings, job, plain
+from beacon.web.pages import executions, findings, job, new, plain
 from beacon.web.pages import jobs as job_pages
 from beacon.web.pages.live import LivePages
 from beacon.web.pages.render import Renderer
@@ -38,6 +39,7 @@ def create_app(
     database: Database,
     *,
     actions: Actions,
+    fleet: Fleet,
     clock: Clock | None = None,
     snapshot: Snapshot | None = None,
     hosts: Collection[str] = LOOPBACK,
@@ -45,8 +47,8 @@ def create_app(
 ) -> FastAPI:
     """The API and the portal over one database.
 
-    `actions` says how jobs are submitted, cancelled and retried; `snapshot` tells of the providers that a router in
-    this process uses. `hosts` are the names under which the server may be addressed.
+    `actions` says how jobs are submitted, cancelled and retried; `fleet` is what new jobs may ask; `snapshot` tells of
+    the providers that a router in this process uses. `hosts` are the names under which the server may be addressed.
     """
     clock, assets = clock or SystemClock(), assets or Assets.load()
     renderer = Renderer(assets, clock)
@@ -62,6 +64,7 @@ def create_app(
         database=database,
         clock=clock,
         actions=actions,
+        fleet=fleet,
         snapshot=snapshot,
         boards=Boards(database),
         summaries=Summaries(database),
@@ -70,7 +73,15 @@ def create_app(
         renderer=renderer,
         live_pages=LivePages(renderer),
     )
-    for router in (api.router, job_pages.router, job.router, findings.router, executions.router, plain.router):
+    for router in (
+        api.router,
+        job_pages.router,
+        new.router,
+        job.router,
+        findings.router,
+        executions.router,
+        plain.router,
+    ):
         app.include_router(router)
     app.include_router(evidence.router)
     _add_plumbing(app)

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from beacon.domain.clock import Clock
+from beacon.domain.fleet import Fleet
 from beacon.store.database import Database
 from beacon.web.actions import Actions
 from beacon.web.assets import Assets
@@ -26,6 +27,7 @@ class Portal:
     database: Database
     clock: Clock
     actions: Actions
+    fleet: Fleet
     snapshot: Snapshot | None
     boards: Boards
     summaries: Summaries

@@ -16,7 +16,7 @@ from beacon.store import executions, jobs, reports
 from beacon.web.app import create_app
 from beacon.web.pace import PACE_S, Pace
 from tests.integration.web.conftest import BASE
-from tests.integration.web.scene import CLOCK, Scene, StoreActions, make_spec
+from tests.integration.web.scene import CLOCK, FLEET, Scene, StoreActions, make_spec
 from tests.integration.web.test_guard import token_in
 
 HOSTILE = [
@@ -94,7 +94,7 @@ async def test_a_hostile_name_and_question_are_text(client, database, text):
     for end in ("", "/findings", "/executions", "/spec"):
         Elements((await client.get(f"/jobs/{scene.job_id}{end}")).text).assert_inert()
     Elements((await client.get("/jobs")).text).assert_inert()
-    Elements((await client.get(f"/jobs/new?from={scene.job_id}")).text).assert_inert()
+    Elements((await client.get(f"/jobs/new/spec?from={scene.job_id}")).text).assert_inert()
     Elements((await client.get("/jobs", params={"q": text})).text).assert_inert()
 
 
@@ -245,7 +245,7 @@ async def test_executions_filter_by_what_stands_in_the_address(client, database,
 
 
 async def test_a_pasted_spec_starts_a_job_once(client, database):
-    page = (await client.get("/jobs/new")).text
+    page = (await client.get("/jobs/new/spec")).text
     key = re.search(r'name="key" value="([^"]+)"', page)[1]
     text = "schema: beacon.job/v1\nname: Pasted\nquestions: [{id: q, text: 'Q?'}]\nmodels: [alpha]\nregions: [us]\n"
     form = {"token": token_in(page), "key": key, "spec": text}
@@ -273,14 +273,65 @@ async def test_a_job_can_be_run_again_from_its_own_spec(client, database):
         "persona_prompts": {"placebo": {r: {"en": "Hi."} for r in ("us", "eu")}},
     }
     scene = await Scene.begin(database, make_spec(name="Ünïcode: “quoted” #1", **personas))
-    page = Elements((await client.get(f"/jobs/new?from={scene.job_id}")).text)
+    moved = await client.get(f"/jobs/new?from={scene.job_id}")
+    page = Elements((await client.get(moved.headers["location"])).text)
     assert "persona_prompts" not in page.text
-    without = page.text[page.text.index("schema:") :].split("Start job")[0].replace("- placebo\n", "")
+    without = page.text[page.text.index("schema:") :].split("Or a file")[0].replace("- placebo\n", "")
     token = token_in((await client.get("/jobs/new")).text)
     response = await client.post("/jobs", data={"token": token, "key": "k2", "spec": without})
     assert response.status_code == 303
     again = await database.read(jobs.get, response.headers["location"].rpartition("/")[2])
     assert again.name == "Ünïcode: “quoted” #1"
+
+
+async def test_a_job_of_the_form_is_run_again_from_the_form(client, database):
+    page = (await client.get("/jobs/new")).text
+    form = {
+        "token": token_in(page),
+        "key": "k",
+        "name": "Of the form",
+        "question": ["science/speed-of-light", "science/water-boiling-point"],
+        "own": "Who are you?\r\nAnd who am I?",
+        "model": ["alpha"],
+        "region": ["us", "eu"],
+        "persona": ["none", "regional"],
+        "language": ["en"],
+        "repeats": "4",
+        "job_deadline": "1800s",
+        "min_regions": "1",
+    }
+    first = await client.post("/jobs", data=form)
+    assert first.status_code == 303
+    job_id = first.headers["location"].rpartition("/")[2]
+    spec = await database.read(jobs.spec_of, job_id)
+    assert [q.id for q in spec.questions] == ["water-boiling-point", "speed-of-light", "own-1", "own-2"]
+    assert (spec.total, spec.limits.job_deadline, spec.success.min_regions) == (64, 1800, 1)
+    again = Elements((await client.get(f"/jobs/new?from={job_id}")).text)
+    ticked = {attributes["id"] for tag, attributes in again.found if tag == "input" and "checked" in attributes}
+    assert {"q-science-speed-of-light", "model-alpha", "region-eu", "persona-regional"} <= ticked
+    assert "model-beta" not in ticked
+    assert "And who am I?" in again.text
+    changed = await client.post("/jobs", data=form | {"repeats": "5"})
+    assert changed.headers["location"] != first.headers["location"], "a form that was changed is another job"
+
+
+async def test_faults_of_the_form_stand_at_their_fields(client):
+    page = (await client.get("/jobs/new")).text
+    form = {"token": token_in(page), "key": "k", "region": ["us"], "model": ["alpha"], "repeats": "many"}
+    response = await client.post("/jobs", data=form | {"question": ["science/no-such", "none/at-all"]})
+    assert response.status_code == 422
+    for name, said in (("name", "empty"), ("repeats", "many")):
+        assert said in re.search(rf'id="e-{name}">(.*?)</div>', response.text, re.S)[1]
+    valid = form | {"name": "x", "region": "us", "repeats": "2"}
+    response = await client.post("/jobs", data=valid | {"question": ["science/no-such", "none/at-all"]})
+    told = re.search(r'id="e-questions">(.*?)</div>', response.text, re.S)[1]
+    assert "no-such" in told
+    assert "none" in told
+    response = await client.post("/jobs", data=valid | {"question": "science/speed-of-light", "region": ["us", "mars"]})
+    assert "mars" in re.search(r'id="e-regions">(.*?)</div>', response.text, re.S)[1]
+    dear = valid | {"question": "science/speed-of-light", "max_cost_usd": "5"}
+    response = await client.post("/jobs", data=dear)
+    assert "price" in re.search(r'id="e-max_cost_usd">(.*?)</div>', response.text, re.S)[1]
 
 
 async def test_errors_are_pages_for_people(client):
@@ -426,7 +477,7 @@ async def test_what_providers_wait_for_and_how_fast_they_are_is_said(database, s
         AProvider("eu-a", "eu", in_flight=8, waiting=5, blocked_why="answered 429", blocked_until=at),
         AProvider("apac-a", "apac"),
     ]
-    app = create_app(database, actions=StoreActions(database), snapshot=lambda: told)
+    app = create_app(database, actions=StoreActions(database), fleet=FLEET, snapshot=lambda: told)
     scene = await Scene.begin(database, spec)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE) as client:
         page = Elements((await client.get(f"/jobs/{scene.job_id}")).text).text

@@ -1,22 +1,18 @@
-"""The list of jobs, and the form that starts one."""
+"""The list of jobs."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Annotated, Any
+from typing import Annotated
 
-import yaml
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import RedirectResponse
 
-from beacon.domain.spec import JobSpec, to_document
 from beacon.domain.states import ExecutionStatus, JobStatus
-from beacon.errors import DocumentError
 from beacon.store import jobs, summaries
 from beacon.store.jobs import Job
-from beacon.web import body, cursors, forms
+from beacon.web import cursors
 from beacon.web.board import Counts
 from beacon.web.pages.job_view import dimensions
 from beacon.web.pages.render import url
@@ -30,15 +26,6 @@ PAGE = 50
 SEE_OTHER = 303
 _UNDER_WAY = (JobStatus.QUEUED.value, JobStatus.RUNNING.value, JobStatus.FINALIZING.value)
 STATUSES = [("under way", "under way"), *((s.value, s.value) for s in JobStatus)]
-EXAMPLE = """\
-schema: beacon.job/v1
-name: My first job
-questions:
-  - {pack: identity}
-models: [llama3.2-1b]
-regions: [us, eu, apac]
-repeats: 5
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,39 +125,3 @@ async def _lines(portal: Portal, found: list[Job]) -> list[JobLine]:
     known = await portal.summaries.of([job.id for job in found])
     now = portal.clock.wall()
     return [JobLine(job, dimensions(await portal.boards.spec(job.id)), known.get(job.id), now) for job in found]
-
-
-@router.get("/jobs/new")
-async def new_job(
-    request: Request, portal: Here, origin: Annotated[str | None, Query(alias="from", max_length=100)] = None
-) -> Response:
-    """The form, with an example, or with the spec of the job that is to be run again."""
-    text = EXAMPLE if origin is None else spec_text(await portal.boards.spec(origin))
-    return portal.renderer.page(request, "new.html", spec=text, faults=[], problem=None, key=forms.new_key())
-
-
-@router.post("/jobs")
-async def submit(request: Request, portal: Here) -> Response:
-    """Starts the job of the form; with faults the form comes back with them."""
-    fields = await forms.read(request)
-    text = fields.get("spec", "")
-    try:
-        document = body.read_text(text, "the job spec")
-        submitted = await portal.actions.submit(document, fields.get("key") or None)
-    except DocumentError as error:
-        context: dict[str, Any] = {
-            "spec": text,
-            "faults": error.faults,
-            "problem": error.what,
-            "key": fields.get("key", ""),
-        }
-        return portal.renderer.page(request, "new.html", 422, **context)
-    return RedirectResponse(f"/jobs/{submitted.job_id}", SEE_OTHER)
-
-
-def spec_text(spec: JobSpec) -> str:
-    """The spec as YAML that can be submitted again: the texts of personas are the server's own."""
-    document = to_document(spec)
-    document.pop("persona_prompts", None)
-    # Through JSON, so that no Python type can leave a tag of its own.
-    return yaml.safe_dump(json.loads(json.dumps(document)), sort_keys=False, allow_unicode=True, width=100)

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse
 from beacon.store import jobs
 from beacon.web import forms
 from beacon.web.pages.job_view import dimensions
-from beacon.web.pages.jobs import spec_text
+from beacon.web.pages.new import spec_text
 from beacon.web.pages.render import THEME_COOKIE, THEMES
 from beacon.web.portal import Here
 

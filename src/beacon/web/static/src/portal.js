@@ -16,6 +16,24 @@
     return template.content.firstElementChild;
   }
 
+  // htmx, on the pages that bring it, makes markup of the server's fragments through the same policy. The script
+  // stands after this one, and starts when the page is read.
+  document.addEventListener("DOMContentLoaded", () => {
+    globalThis.htmx?.registerExtension("beacon", { init: (api) => api.initSecurity(policy) });
+  });
+
+  // ------------------------------------------------------------------ forms that are sent once
+
+  for (const form of document.querySelectorAll("form[data-once]")) {
+    form.addEventListener("submit", (event) => {
+      if (form.dataset.once === "sent") event.preventDefault();
+      else if (!event.submitter?.hasAttribute("formaction")) form.dataset.once = "sent";
+    });
+  }
+  addEventListener("pageshow", () => {
+    for (const form of document.querySelectorAll("form[data-once]")) form.dataset.once = "";
+  });
+
   // ------------------------------------------------------------------ swapping
 
   // The element stays and takes over the new one's attributes and children, so that what holds the focus, and
