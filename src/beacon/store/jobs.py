@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, and_, exists, insert, or_, select, update
 
 from beacon.domain.fleet import Fleet
 from beacon.domain.plan import PlannedShard, execution_id
@@ -226,8 +226,12 @@ def list_page(
     before: tuple[float, str] | None = None,
     statuses: Sequence[str] = (),
     name_contains: str | None = None,
+    model: str | None = None,
+    region: str | None = None,
+    since: float | None = None,
 ) -> list[Job]:
-    """Newest first. `before` is the (created_at, id) of the last job of the page before."""
+    """Newest first. `before` is the (created_at, id) of the last job of the page before; `since` is the earliest
+    moment of submission."""
     query = select(*_COLUMNS).order_by(jobs.c.created_at.desc(), jobs.c.id.desc()).limit(limit)
     if before is not None:
         created_at, job_id = before
@@ -237,6 +241,12 @@ def list_page(
         query = query.where(jobs.c.status.in_(statuses))
     if name_contains:
         query = query.where(jobs.c.name.icontains(name_contains, autoescape=True))
+    if region:
+        query = query.where(exists().where(shards.c.job_id == jobs.c.id, shards.c.region == region))
+    if model:
+        query = query.where(exists().where(executions.c.job_id == jobs.c.id, executions.c.model == model))
+    if since is not None:
+        query = query.where(jobs.c.created_at >= since)
     return [_job(row) for row in connection.execute(query).mappings()]
 
 

@@ -322,7 +322,7 @@ async def test_faults_of_the_form_stand_at_their_fields(client):
     assert response.status_code == 422
     for name, said in (("name", "empty"), ("repeats", "many")):
         assert said in re.search(rf'id="e-{name}">(.*?)</div>', response.text, re.S)[1]
-    valid = form | {"name": "x", "region": "us", "repeats": "2"}
+    valid = form | {"name": "x", "region": "us", "repeats": "2", "persona": "none", "language": "en"}
     response = await client.post("/jobs", data=valid | {"question": ["science/no-such", "none/at-all"]})
     told = re.search(r'id="e-questions">(.*?)</div>', response.text, re.S)[1]
     assert "no-such" in told
@@ -544,3 +544,17 @@ async def test_a_job_of_ten_thousand_is_shown_and_followed(client, database):
     await scene.fail(scene.works[9_000:9_999])
     page = await client.get(f"/jobs/{scene.job_id}")
     assert "Retry all 999" in page.text
+
+
+async def test_the_list_filters_by_model_region_and_time(client, database):
+    both = await Scene.begin(database, make_spec(name="Both"))
+    one = await Scene.begin(database, make_spec(name="One", models=["beta"], regions=["apac"]))
+    for address, seen in (
+        ("/jobs?model=alpha", {both.job_id}),
+        ("/jobs?model=beta", {both.job_id, one.job_id}),
+        ("/jobs?region=apac&model=beta&since=24+hours", {one.job_id}),
+        ("/jobs?region=eu&q=one", set()),
+    ):
+        page = (await client.get(address)).text
+        assert {job_id for job_id in (both.job_id, one.job_id) if job_id in page} == seen, address
+    assert "No job matches <b>name one</b> <b>region eu</b>" in page

@@ -25,6 +25,8 @@ router = APIRouter(include_in_schema=False)
 PAGE = 50
 SEE_OTHER = 303
 _UNDER_WAY = (JobStatus.QUEUED.value, JobStatus.RUNNING.value, JobStatus.FINALIZING.value)
+SPANS = {"24 hours": 86_400, "7 days": 7 * 86_400, "30 days": 30 * 86_400}
+"""How far back the list may be cut, by the words that stand in the address."""
 STATUSES = [("under way", "under way"), *((s.value, s.value) for s in JobStatus)]
 
 
@@ -94,18 +96,29 @@ async def list_jobs(
     portal: Here,
     q: Annotated[str, Query(max_length=200)] = "",
     status: Annotated[str, Query(max_length=40)] = "",
+    model: Annotated[str, Query(max_length=200)] = "",
+    region: Annotated[str, Query(max_length=100)] = "",
+    since: Annotated[str, Query(max_length=10)] = "",
     cursor: Annotated[str | None, Query(max_length=300)] = None,
 ) -> Response:
     """Newest first; those under way stand above, on the first page."""
     statuses = _UNDER_WAY if status == "under way" else (status,) if status else ()
     before = cursors.read_job(cursor)
     found = await portal.database.read(
-        jobs.list_page, limit=PAGE + 1, before=before, statuses=statuses, name_contains=q or None
+        jobs.list_page,
+        limit=PAGE + 1,
+        before=before,
+        statuses=statuses,
+        name_contains=q or None,
+        model=model or None,
+        region=region or None,
+        since=portal.clock.wall() - SPANS[since] if since in SPANS else None,
     )
+    chosen = {"q": q, "status": status, "model": model, "region": region, "since": since}
     by_status = await portal.database.read(summaries.jobs_by_status)
     lines = await _lines(portal, found[:PAGE])
     lines.sort(key=lambda line: line.job.over)
-    older = url("/jobs", q=q, status=status, cursor=cursors.after_job(found[PAGE - 1])) if len(found) > PAGE else None
+    older = url("/jobs", **chosen, cursor=cursors.after_job(found[PAGE - 1])) if len(found) > PAGE else None
     return portal.renderer.page(
         request,
         "jobs.html",
@@ -115,8 +128,13 @@ async def list_jobs(
         shown=len(lines),
         first=cursor is None,
         groups=[(title, list(some)) for title, some in groupby(lines, key=lambda line: line.group)],
-        chosen={"q": q, "status": status},
+        chosen=chosen,
+        cleared=not any(chosen.values()),
+        newest=url("/jobs", **chosen),
         statuses=STATUSES,
+        models=[(name, name) for name in portal.fleet.models],
+        regions=[(name, name) for name in portal.fleet.regions],
+        spans=[(span, f"last {span}") for span in SPANS],
         older=older,
     )
 
