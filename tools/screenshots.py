@@ -96,6 +96,8 @@ async def main(target: Path, chromium: Path | None) -> None:
             "executions": f"/jobs/{first}/executions",
             "execution": f"/executions/{found[0]['id']}",
             "spec": f"/jobs/{first}/spec",
+            "fleet": "/fleet",
+            "kpis": "/kpis?simulated=yes",
             "about": "/about",
         }
         await take(browser, site, pages, target)

@@ -29,7 +29,7 @@ PATIENCE_MS = 60_000
 
 @pytest.fixture
 def app(database):
-    return create_app(database, actions=StoreActions(database), fleet=FLEET)
+    return create_app(database, actions=StoreActions(database), fleet=lambda: FLEET)
 
 
 @pytest.fixture

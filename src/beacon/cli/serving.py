@@ -13,6 +13,7 @@ from beacon.cli.embedded import Embedded
 from beacon.domain.clock import SystemClock
 from beacon.domain.failure import FailureKind
 from beacon.domain.spec import SpecDocument, check_against_fleet
+from beacon.errors import NotFoundError
 from beacon.runner.admission import submit
 from beacon.runner.inputs import complete
 from beacon.store import interventions
@@ -30,6 +31,7 @@ class LocalActions:
     def __init__(self, house: Embedded) -> None:
         self._house = house
         self._clock = SystemClock()
+        self._waking: set[asyncio.Task[None]] = set()
 
     async def submit(self, document: SpecDocument, idempotency_key: str | None) -> Submitted:
         spec = complete(document, "the spec", idempotency_key=idempotency_key)
@@ -45,6 +47,14 @@ class LocalActions:
 
     async def _stop(self, job_id: str, kind: FailureKind) -> bool:
         return await self._house.database.write(interventions.request_stop, job_id, kind.value, self._clock.wall())
+
+    async def prewarm(self, provider: str) -> None:
+        found = next((p for p in self._house.router.fleet.providers if p.name == provider), None)
+        if found is None:
+            raise NotFoundError(f"no provider {provider!r}", todo="the page Fleet lists them")
+        waking = asyncio.create_task(self._house.router.prewarm([(model, found.region) for model in found.models]))
+        self._waking.add(waking)
+        waking.add_done_callback(self._waking.discard)
 
     async def retry(self, job_id: str, *, kind: str | None = None, execution_ids: Sequence[str] = ()) -> Retried:
         chosen = Filter(kinds=(kind,) if kind else ())
@@ -67,7 +77,12 @@ class PortalServer:
     def __init__(self, house: Embedded, listener: socket.socket) -> None:
         self._house = house
         self._listener = listener
-        app = create_app(house.database, actions=LocalActions(house), fleet=house.fleet, snapshot=house.router.snapshot)
+        app = create_app(
+            house.database,
+            actions=LocalActions(house),
+            fleet=lambda: house.router.fleet,
+            snapshot=house.router.snapshot,
+        )
         config = uvicorn.Config(
             app, http="httptools", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S
         )

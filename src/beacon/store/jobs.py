@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, exists, insert, or_, select, update
 
 from beacon.domain.fleet import Fleet
 from beacon.domain.plan import PlannedShard, execution_id
@@ -247,6 +247,12 @@ def list_page(
         query = query.where(exists().where(executions.c.job_id == jobs.c.id, executions.c.model == model))
     if since is not None:
         query = query.where(jobs.c.created_at >= since)
+    return [_job(row) for row in connection.execute(query).mappings()]
+
+
+def where(connection: Connection, condition: ColumnElement[bool]) -> list[Job]:
+    """All jobs that fit, oldest first."""
+    query = select(*_COLUMNS).where(condition).order_by(jobs.c.created_at)
     return [_job(row) for row in connection.execute(query).mappings()]
 
 

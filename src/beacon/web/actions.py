@@ -40,6 +40,10 @@ class Actions(Protocol):
         was asked to stop before. Raises NotFoundError."""
         ...
 
+    async def prewarm(self, provider: str) -> None:
+        """Begins to wake a provider, and the others of its cells, as a job would. Raises NotFoundError."""
+        ...
+
     async def retry(self, job_id: str, *, kind: str | None = None, execution_ids: Sequence[str] = ()) -> Retried:
         """Reopens unsuccessful executions: all, those of a kind, or those named, and has them run.
 

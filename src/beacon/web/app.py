@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -21,7 +21,8 @@ from beacon.web.actions import Actions
 from beacon.web.assets import PREFIX, Assets
 from beacon.web.boards import Boards
 from beacon.web.guard import LOOPBACK, Guard
-from beacon.web.pages import executions, findings, job, new, plain
+from beacon.web.pages import executions, findings, job, kpis, new, plain
+from beacon.web.pages import fleet as fleet_pages
 from beacon.web.pages import jobs as job_pages
 from beacon.web.pages.live import LivePages
 from beacon.web.pages.render import Renderer
@@ -39,7 +40,7 @@ def create_app(
     database: Database,
     *,
     actions: Actions,
-    fleet: Fleet,
+    fleet: Callable[[], Fleet],
     clock: Clock | None = None,
     snapshot: Snapshot | None = None,
     hosts: Collection[str] = LOOPBACK,
@@ -64,7 +65,7 @@ def create_app(
         database=database,
         clock=clock,
         actions=actions,
-        fleet=fleet,
+        read_fleet=fleet,
         snapshot=snapshot,
         boards=Boards(database),
         summaries=Summaries(database),
@@ -73,17 +74,8 @@ def create_app(
         renderer=renderer,
         live_pages=LivePages(renderer),
     )
-    for router in (
-        api.router,
-        job_pages.router,
-        new.router,
-        job.router,
-        findings.router,
-        executions.router,
-        plain.router,
-    ):
-        app.include_router(router)
-    app.include_router(evidence.router)
+    for pages in (api, evidence, job_pages, new, job, findings, executions, fleet_pages, kpis, plain):
+        app.include_router(pages.router)
     _add_plumbing(app)
     _add_errors(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -27,7 +28,7 @@ class Portal:
     database: Database
     clock: Clock
     actions: Actions
-    fleet: Fleet
+    read_fleet: Callable[[], Fleet]
     snapshot: Snapshot | None
     boards: Boards
     summaries: Summaries
@@ -35,6 +36,11 @@ class Portal:
     assets: Assets
     renderer: Renderer
     live_pages: LivePages
+
+    @property
+    def fleet(self) -> Fleet:
+        """As it is now: a fleet may be read again while the server runs."""
+        return self.read_fleet()
 
 
 def portal_of(request: Request) -> Portal:

@@ -21,7 +21,7 @@ BASE = "http://127.0.0.1"
 
 @pytest.fixture
 def app(database) -> FastAPI:
-    return create_app(database, actions=StoreActions(database), fleet=FLEET)
+    return create_app(database, actions=StoreActions(database), fleet=lambda: FLEET)
 
 
 @pytest.fixture

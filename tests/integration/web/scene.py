@@ -192,6 +192,7 @@ class StoreActions:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self.prewarmed: list[str] = []
 
     async def submit(self, document: SpecDocument, idempotency_key: str | None) -> Submitted:
         spec = complete(document, "the job spec", idempotency_key=idempotency_key)
@@ -205,6 +206,9 @@ class StoreActions:
 
     async def end_stragglers(self, job_id: str) -> bool:
         return await self.database.write(interventions.request_stop, job_id, "straggler", CLOCK.wall())
+
+    async def prewarm(self, provider: str) -> None:
+        self.prewarmed.append(provider)
 
     async def retry(self, job_id: str, *, kind: str | None = None, execution_ids: Sequence[str] = ()) -> Retried:
         chosen = Filter(kinds=[kind] if kind else [])

@@ -477,7 +477,7 @@ async def test_what_providers_wait_for_and_how_fast_they_are_is_said(database, s
         AProvider("eu-a", "eu", in_flight=8, waiting=5, blocked_why="answered 429", blocked_until=at),
         AProvider("apac-a", "apac"),
     ]
-    app = create_app(database, actions=StoreActions(database), fleet=FLEET, snapshot=lambda: told)
+    app = create_app(database, actions=StoreActions(database), fleet=lambda: FLEET, snapshot=lambda: told)
     scene = await Scene.begin(database, spec)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE) as client:
         page = Elements((await client.get(f"/jobs/{scene.job_id}")).text).text

@@ -62,6 +62,19 @@
     cell.classList.add("flash");
   }
 
+  // ------------------------------------------------------------------ what the page measures of itself
+
+  function report(measured) {
+    const body = JSON.stringify({ measured });
+    fetch("/measurements", { method: "POST", headers: { "Content-Type": "application/json" }, body, keepalive: true })
+      .catch(() => {});
+  }
+
+  addEventListener("load", () => setTimeout(() => {
+    const [load] = performance.getEntriesByType("navigation");
+    if (load?.loadEventEnd) report({ kind: "portal_load_ms", value: load.loadEventEnd });
+  }));
+
   // ------------------------------------------------------------------ the stream
 
   const live = document.getElementById("live");
@@ -76,6 +89,18 @@
     let source = null;
     let waiting = 0;
 
+    // What is shown is read from the page, and compared by the server with the database at the same seq.
+    const checkEvery = 5000;
+    let checked = -checkEvery;
+    const check = () => {
+      checked = performance.now();
+      const counts = {};
+      for (const figure of document.querySelectorAll("[data-count]")) {
+        counts[figure.dataset.count] = Number(figure.firstChild.textContent.replaceAll(",", ""));
+      }
+      report({ kind: "live", job_id: live.dataset.live.split("/")[2], seq, counts });
+    };
+
     const take = (event) => {
       const update = JSON.parse(event.data);
       for (const [id, html] of Object.entries(update.html)) {
@@ -88,6 +113,7 @@
       live.dataset.seq = String(seq);
       live.toggleAttribute("data-over", over);
       connected();
+      if (over || performance.now() - checked > checkEvery) check();
       if (over) close();
     };
 
