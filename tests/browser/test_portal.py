@@ -251,6 +251,36 @@ async def test_hostile_answers_do_nothing(page, database):
         assert await page.locator(".answer script, .answer img, .answer a, .answer svg, .answer iframe").count() == 0
 
 
+async def test_a_hundred_hostile_answers_do_nothing_and_break_no_page(page, database):
+    """Each in a list and each as an answer: what executes is heard as a dialog, a request or a script's error."""
+    frames = ["{}", "a {} b", "{}\n{}", "\u202e{}", "`{}`", "<b>{}</b>"]
+    hostile = [frame.replace("{}", text) for text in HOSTILE for frame in frames][:100]
+    questions = [{"id": f"q{n}", "text": f"Question {n}?"} for n in range(5)]
+    spec = make_spec(questions=questions, repeats=20, models=["alpha"], regions=["us"])
+    scene = await Scene.begin(database, spec)
+    for work, text in zip(scene.works, hostile, strict=True):
+        await scene.run([work], text)
+    await scene.label(scene.works, "refusal", reason=HOSTILE[0])
+    await scene.finish(REPORT)
+    shown = 0
+    await page.goto(f"/jobs/{scene.job_id}/executions")
+    while True:
+        shown += await page.locator("tbody .said").count()
+        assert (
+            await page.locator("tbody :is(script, img, iframe, svg[onload], b)").count()
+            == await page.locator("tbody .ctl").count()
+        )
+        following = page.get_by_role("link", name="Next")
+        if not await following.count():
+            break
+        await following.click()
+    assert shown == 100
+    for work, text in list(zip(scene.works, hostile, strict=True))[::5]:
+        await page.goto(f"/executions/{work.id}")
+        assert await page.locator(".answer :not(.ctl)").count() == 0, text
+        assert await page.get_by_role("heading", name="Where the time went").is_visible(), text
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_no_page_scrolls_sideways_on_a_phone(browser, address, complaints, database, scheme):
     name = "A name without any place to break it" + "x" * 60
