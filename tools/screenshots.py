@@ -93,6 +93,7 @@ async def main(target: Path, chromium: Path | None) -> None:
             "new": "/jobs/new",
             "job": f"/jobs/{first}",
             "findings": f"/jobs/{first}/findings",
+            "pair": f"/jobs/{first}/pair?left_repeat=2",
             "executions": f"/jobs/{first}/executions",
             "execution": f"/executions/{found[0]['id']}",
             "spec": f"/jobs/{first}/spec",

@@ -54,9 +54,7 @@ async def drive(scene: Scene, rng: random.Random) -> AsyncIterator[None]:
 async def test_every_sample_of_the_page_is_the_database_at_its_seq(page, database):
     scene = await Scene.begin(database, make_spec(questions=5, repeats=6))
     await page.goto(f"/jobs/{scene.job_id}")
-    samples = []
-    async for _ in drive(scene, random.Random(7)):
-        samples.append(await page.evaluate(SAMPLE))
+    samples = [await page.evaluate(SAMPLE) async for _ in drive(scene, random.Random(7))]
     await scene.finish(REPORT)
     await expect(page.locator("#p-state")).to_contain_text("completed")
     samples.append(await page.evaluate(SAMPLE))

@@ -21,7 +21,7 @@ from beacon.web.actions import Actions
 from beacon.web.assets import PREFIX, Assets
 from beacon.web.boards import Boards
 from beacon.web.guard import LOOPBACK, Guard
-from beacon.web.pages import executions, findings, job, kpis, new, plain
+from beacon.web.pages import executions, findings, job, kpis, new, pair, plain
 from beacon.web.pages import fleet as fleet_pages
 from beacon.web.pages import jobs as job_pages
 from beacon.web.pages.live import LivePages
@@ -74,7 +74,7 @@ def create_app(
         renderer=renderer,
         live_pages=LivePages(renderer),
     )
-    for pages in (api, evidence, job_pages, new, job, findings, executions, fleet_pages, kpis, plain):
+    for pages in (api, evidence, job_pages, new, job, findings, pair, executions, fleet_pages, kpis, plain):
         app.include_router(pages.router)
     _add_plumbing(app)
     _add_errors(app)
