@@ -7,9 +7,10 @@ from playwright.async_api import Page, expect
 
 from beacon.domain.failure import FailureKind
 from beacon.store import jobs
+from beacon.web.app import create_app
 from tests.browser.conftest import PATIENCE_MS
 from tests.integration.web.conftest import served
-from tests.integration.web.scene import Scene, make_spec
+from tests.integration.web.scene import FLEET, Scene, StoreActions, make_spec
 from tests.integration.web.test_pages import HOSTILE, REPORT
 
 pytestmark = pytest.mark.browser
@@ -119,7 +120,9 @@ async def test_a_lost_connection_is_said_and_made_good(browser, app, database, s
     await expect(page.locator("#lost")).to_be_visible(timeout=PATIENCE_MS)
     assert await marks(page) == {"running": 4, "pending": 12}
     await scene.answer(scene.works[:4])
-    async with served(app, port):
+    # Another process: nothing that the first one held in memory is there.
+    anew = create_app(database, actions=StoreActions(database), fleet=lambda: FLEET)
+    async with served(anew, port):
         await until_seq(page, database, scene.job_id)
         await expect(page.locator("#lost")).to_be_hidden()
         assert await marks(page) == {"completed": 4, "pending": 12}

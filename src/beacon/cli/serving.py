@@ -12,6 +12,7 @@ import uvicorn
 from beacon.cli.embedded import Embedded
 from beacon.domain.clock import SystemClock
 from beacon.domain.failure import FailureKind
+from beacon.domain.fleet import Provider
 from beacon.domain.spec import SpecDocument, check_against_fleet
 from beacon.errors import NotFoundError
 from beacon.runner.admission import submit
@@ -49,12 +50,22 @@ class LocalActions:
         return await self._house.database.write(interventions.request_stop, job_id, kind.value, self._clock.wall())
 
     async def prewarm(self, provider: str) -> None:
-        found = next((p for p in self._house.router.fleet.providers if p.name == provider), None)
-        if found is None:
-            raise NotFoundError(f"no provider {provider!r}", todo="the page Fleet lists them")
+        found = self._provider(provider)
         waking = asyncio.create_task(self._house.router.prewarm([(model, found.region) for model in found.models]))
         self._waking.add(waking)
         waking.add_done_callback(self._waking.discard)
+
+    async def pause(self, provider: str, why: str) -> None:
+        self._house.router.pause(self._provider(provider).name, why)
+
+    async def resume(self, provider: str) -> None:
+        self._house.router.resume(self._provider(provider).name)
+
+    def _provider(self, name: str) -> Provider:
+        found = next((p for p in self._house.router.fleet.providers if p.name == name), None)
+        if found is None:
+            raise NotFoundError(f"no provider {name!r}", todo="the page Fleet lists them")
+        return found
 
     async def retry(self, job_id: str, *, kind: str | None = None, execution_ids: Sequence[str] = ()) -> Retried:
         chosen = Filter(kinds=(kind,) if kind else ())
@@ -82,6 +93,7 @@ class PortalServer:
             actions=LocalActions(house),
             fleet=lambda: house.router.fleet,
             snapshot=house.router.snapshot,
+            changes=house.router.changes,
         )
         config = uvicorn.Config(
             app, http="httptools", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S

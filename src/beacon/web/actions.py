@@ -44,6 +44,14 @@ class Actions(Protocol):
         """Begins to wake a provider, and the others of its cells, as a job would. Raises NotFoundError."""
         ...
 
+    async def pause(self, provider: str, why: str) -> None:
+        """The provider takes no new work until it is resumed. Raises NotFoundError."""
+        ...
+
+    async def resume(self, provider: str) -> None:
+        """Undoes a pause. Raises NotFoundError."""
+        ...
+
     async def retry(self, job_id: str, *, kind: str | None = None, execution_ids: Sequence[str] = ()) -> Retried:
         """Reopens unsuccessful executions: all, those of a kind, or those named, and has them run.
 

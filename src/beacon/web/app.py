@@ -28,7 +28,7 @@ from beacon.web.pages.live import LivePages
 from beacon.web.pages.render import Renderer
 from beacon.web.portal import Here, Portal, portal_of
 from beacon.web.problems import Problem, RefusedError, Told
-from beacon.web.providers import Snapshot
+from beacon.web.providers import ProviderChanges, Snapshot
 from beacon.web.shapes import Health
 from beacon.web.summaries import Summaries
 from beacon.web.watch import Watches
@@ -43,13 +43,15 @@ def create_app(
     fleet: Callable[[], Fleet],
     clock: Clock | None = None,
     snapshot: Snapshot | None = None,
+    changes: ProviderChanges | None = None,
     hosts: Collection[str] = LOOPBACK,
     assets: Assets | None = None,
 ) -> FastAPI:
     """The API and the portal over one database.
 
-    `actions` says how jobs are submitted, cancelled and retried; `fleet` is what new jobs may ask; `snapshot` tells of
-    the providers that a router in this process uses. `hosts` are the names under which the server may be addressed.
+    `actions` says how jobs are submitted, cancelled and retried; `fleet` is what new jobs may ask; `snapshot` and
+    `changes` tell of the providers that a router in this process uses. `hosts` are the names under which the server may
+    be addressed.
     """
     clock, assets = clock or SystemClock(), assets or Assets.load()
     renderer = Renderer(assets, clock)
@@ -67,6 +69,7 @@ def create_app(
         actions=actions,
         read_fleet=fleet,
         snapshot=snapshot,
+        changes=changes,
         boards=Boards(database),
         summaries=Summaries(database),
         watches=Watches(database),

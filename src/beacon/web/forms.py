@@ -69,6 +69,12 @@ async def _texts(form: FormData) -> Sent:
     return ImmutableMultiDict(found)
 
 
+def own_path(path: str, otherwise: str) -> str:
+    """A path of this server, and never the address of another."""
+    own = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
+    return path if own else otherwise
+
+
 def new_key() -> str:
     """An idempotency key for a form, so that pressing its button twice does the thing once."""
     return f"form-{secrets.token_urlsafe(_BYTES)}"

@@ -16,20 +16,21 @@ from beacon.web.assets import Assets
 from beacon.web.boards import Boards
 from beacon.web.pages.live import LivePages
 from beacon.web.pages.render import Renderer
-from beacon.web.providers import Snapshot
+from beacon.web.providers import ProviderChanges, Snapshot
 from beacon.web.summaries import Summaries
 from beacon.web.watch import Watches
 
 
 @dataclass(frozen=True, slots=True)
 class Portal:
-    """`snapshot` is None where no router runs in this process."""
+    """`snapshot` and `changes` are None where no router runs in this process."""
 
     database: Database
     clock: Clock
     actions: Actions
     read_fleet: Callable[[], Fleet]
     snapshot: Snapshot | None
+    changes: ProviderChanges | None
     boards: Boards
     summaries: Summaries
     watches: Watches

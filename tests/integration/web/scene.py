@@ -193,6 +193,7 @@ class StoreActions:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.prewarmed: list[str] = []
+        self.paused: dict[str, str] = {}
 
     async def submit(self, document: SpecDocument, idempotency_key: str | None) -> Submitted:
         spec = complete(document, "the job spec", idempotency_key=idempotency_key)
@@ -209,6 +210,12 @@ class StoreActions:
 
     async def prewarm(self, provider: str) -> None:
         self.prewarmed.append(provider)
+
+    async def pause(self, provider: str, why: str) -> None:
+        self.paused[provider] = why
+
+    async def resume(self, provider: str) -> None:
+        self.paused.pop(provider)
 
     async def retry(self, job_id: str, *, kind: str | None = None, execution_ids: Sequence[str] = ()) -> Retried:
         chosen = Filter(kinds=[kind] if kind else [])

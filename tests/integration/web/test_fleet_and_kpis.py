@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import httpx
 
@@ -14,6 +15,17 @@ from tests.integration.web.conftest import BASE
 from tests.integration.web.scene import CLOCK, FLEET, Scene, StoreActions
 from tests.integration.web.test_guard import token_in
 from tests.integration.web.test_pages import AProvider
+
+
+@dataclass(frozen=True)
+class AChange:
+    at: float
+    provider: str
+    what: str
+    why: str
+
+
+LOWERED = AChange(1_800_000_000.0, "us-a", "has a limit of 3", "it answered 429")
 
 
 async def test_the_measures_stand_on_what_was_recorded(client, database, spec):
@@ -73,7 +85,7 @@ async def test_the_fleet_says_how_each_provider_is_and_does(database, spec):
         AProvider("apac-a", "apac", state="ejected", blocked_why="was ejected", blocked_until=at),
     ]
     actions = StoreActions(database)
-    app = create_app(database, actions=actions, fleet=lambda: FLEET, snapshot=lambda: told)
+    app = create_app(database, actions=actions, fleet=lambda: FLEET, snapshot=lambda: told, changes=lambda: [LOWERED])
     scene = await Scene.begin(database, spec)
     await scene.start(scene.works)
     us = [work for work in scene.works if work.execution.region == "us"]
@@ -85,10 +97,23 @@ async def test_the_fleet_says_how_each_provider_is_and_does(database, spec):
         assert "2 of 8" in page
         assert "It &lt;b&gt;broke&lt;/b&gt;." in page
         assert "was ejected" in page
+        assert "has a limit of 3" in page
+        assert "it answered 429" in page
         row = re.search(r'<tr><th scope="row">apac-a.*?</tr>', page, re.S)[0]
         assert row.count("unknown") >= 3, "nothing ended there"
-        await client.post("/fleet/eu-a/prewarm", data={"token": token_in(page)})
+        assert "Prewarm" not in page, "these providers have no cold start"
+        form = {"token": token_in(page)}
+        await client.post("/fleet/eu-a/prewarm", data=form)
         assert actions.prewarmed == ["eu-a"]
+        back = f"/jobs/{scene.job_id}"
+        assert f'formaction="/fleet/us-a/pause" name="back" value="{back}"' in (await client.get(back)).text
+        moved = await client.post("/fleet/us-a/pause", data=form | {"back": back})
+        assert moved.headers["location"] == back
+        assert actions.paused == {"us-a": "an operator paused it in the portal"}
+        moved = await client.post("/fleet/us-a/resume", data=form | {"back": "//evil.example"})
+        assert moved.headers["location"] == "/fleet"
+        assert actions.paused == {}
+        assert (await client.post("/fleet/us-a/pause", data={})).status_code == 403
 
 
 async def test_without_a_router_the_fleet_is_unknown_not_well(client):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Literal
 
 from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
@@ -20,6 +21,7 @@ router = APIRouter(include_in_schema=False)
 SEE_OTHER = 303
 HOUR_S = 3600
 """The time that figures of providers are told for."""
+MOST_CHANGES = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,10 @@ class ProviderRow:
         p = self.provider
         can = p.cold_start > 0 and p.keep_warm != "never"
         return can and self.now is not None and str(self.now.state) in ("unknown", "cold")
+
+    @property
+    def paused(self) -> bool:
+        return self.now is not None and str(self.now.state) == "paused"
 
     @property
     def address(self) -> str:
@@ -62,13 +68,20 @@ async def page(request: Request, portal: Here) -> Response:
         states=states,
         groups=[(region, list(some)) for region, some in groupby(rows, key=lambda row: row.provider.region)],
         served={(m, r): served(fleet, snapshots, m, r) for m in fleet.models for r in fleet.regions},
+        changes=list(reversed(portal.changes()))[:MOST_CHANGES] if portal.changes else [],
         simulated=[p.name for p in fleet.providers if p.simulated],
     )
 
 
-@router.post("/fleet/{name}/prewarm")
-async def prewarm(name: str, request: Request, portal: Here) -> Response:
-    """Wakes a provider by control calls; the page comes back at once."""
-    await forms.read(request)
-    await portal.actions.prewarm(name)
-    return RedirectResponse("/fleet", SEE_OTHER)
+@router.post("/fleet/{name}/{what}")
+async def act(name: str, what: Literal["prewarm", "pause", "resume"], request: Request, portal: Here) -> Response:
+    """Wakes a provider by control calls, or has it take no new work, or take work again."""
+    sent = await forms.read(request)
+    match what:
+        case "prewarm":
+            await portal.actions.prewarm(name)
+        case "pause":
+            await portal.actions.pause(name, "an operator paused it in the portal")
+        case "resume":
+            await portal.actions.resume(name)
+    return RedirectResponse(forms.own_path(sent.get("back", ""), "/fleet"), SEE_OTHER)

@@ -82,6 +82,10 @@ class ProviderLine:
     now: ProviderSnapshot | None
 
     @property
+    def paused(self) -> bool:
+        return self.now is not None and str(self.now.state) == "paused"
+
+    @property
     def rate(self) -> str:
         """`12/s`, `0.4/s`, `3/min`, `none`."""
         if self.per_second >= 0.095:
