@@ -2,7 +2,7 @@
 #
 #   make demo [ARGS=--once | ARGS=--real]    make test [ARGS='-k barrier']    make check
 #   make bench [BENCH=benchmarks/router.py] [ARGS=…]    make chaos [KILLS=200]    make calibrate [ARGS='--jobs 8']
-#   make setup    make test-slow    make schemas    make timeouts    make lock [ARGS=--upgrade]    make clean
+#   make setup    make test-slow    make screenshots    make schemas    make timeouts    make lock [ARGS=--upgrade]    make clean
 
 PY := .venv/bin/python
 # A second --quiet leaves only errors: where a mirror lacks a package, pip would warn once for each.
@@ -12,7 +12,7 @@ ASSETS := src/beacon/web/static/built/manifest.json
 UV := uv==0.13.9
 BENCH ?= benchmarks/main_path.py benchmarks/router.py benchmarks/gateway.py
 
-.PHONY: demo setup test test-slow check format bench chaos calibrate schemas timeouts lock clean FORCE
+.PHONY: demo setup test test-slow check format bench chaos calibrate screenshots schemas timeouts lock clean FORCE
 .DEFAULT_GOAL := demo
 
 demo: setup $(if $(filter --real,$(ARGS)),.venv/.real)
@@ -49,6 +49,10 @@ calibrate: setup
 # docs/timeouts.md from the code; a test fails while they differ.
 timeouts: setup
 	$(PY) tools/write_timeouts.py
+
+# Pictures of every page into docs/screenshots; needs a Chromium.
+screenshots: setup
+	PYTHONPATH=. $(PY) tools/screenshots.py $(ARGS)
 
 # docs/schemas from the types; a test fails while they differ.
 schemas: setup

@@ -11,7 +11,7 @@ from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, 
 from beacon.web.app import create_app
 from tests.integration.conftest import database, database_url, empty_database, kind_of_database, spec
 from tests.integration.web.conftest import served
-from tests.integration.web.scene import StoreActions
+from tests.integration.web.scene import FLEET, StoreActions
 
 __all__ = ["database", "database_url", "empty_database", "kind_of_database", "spec"]
 
@@ -29,7 +29,7 @@ PATIENCE_MS = 60_000
 
 @pytest.fixture
 def app(database):
-    return create_app(database, actions=StoreActions(database))
+    return create_app(database, actions=StoreActions(database), fleet=lambda: FLEET)
 
 
 @pytest.fixture

@@ -7,9 +7,10 @@ from playwright.async_api import Page, expect
 
 from beacon.domain.failure import FailureKind
 from beacon.store import jobs
+from beacon.web.app import create_app
 from tests.browser.conftest import PATIENCE_MS
 from tests.integration.web.conftest import served
-from tests.integration.web.scene import Scene, make_spec
+from tests.integration.web.scene import FLEET, Scene, StoreActions, make_spec
 from tests.integration.web.test_pages import HOSTILE, REPORT
 
 pytestmark = pytest.mark.browser
@@ -119,7 +120,9 @@ async def test_a_lost_connection_is_said_and_made_good(browser, app, database, s
     await expect(page.locator("#lost")).to_be_visible(timeout=PATIENCE_MS)
     assert await marks(page) == {"running": 4, "pending": 12}
     await scene.answer(scene.works[:4])
-    async with served(app, port):
+    # Another process: nothing that the first one held in memory is there.
+    anew = create_app(database, actions=StoreActions(database), fleet=lambda: FLEET)
+    async with served(anew, port):
         await until_seq(page, database, scene.job_id)
         await expect(page.locator("#lost")).to_be_hidden()
         assert await marks(page) == {"completed": 4, "pending": 12}
@@ -169,16 +172,66 @@ async def test_pages_read_and_work_without_scripts(browser, address, database, s
 async def test_a_spec_with_faults_comes_back_and_without_them_starts(page, complaints):
     await page.goto("/jobs")
     await page.get_by_role("link", name="New job").first.click()
+    await page.get_by_role("link", name="Paste or upload a spec").click()
     await page.get_by_label("Job spec").fill("schema: beacon.job/v1\nname: Mine\n")
     await page.get_by_role("button", name="Start job").click()
     await expect(page.get_by_role("alert")).to_contain_text("questions")
     assert await page.evaluate("document.activeElement.id") == "faults"
-    text = "schema: beacon.job/v1\nname: Mine\nquestions: [{id: q, text: 'Q?'}]\nmodels: [m]\nregions: [us]\n"
-    await page.get_by_label("Job spec").fill(text)
+    text = "schema: beacon.job/v1\nname: Mine\nquestions: [{id: q, text: 'Q?'}]\nmodels: [alpha]\nregions: [us]\n"
+    file = {"name": "job.yaml", "mimeType": "application/yaml", "buffer": text.encode()}
+    await page.get_by_label("Or a file").set_input_files(file)
     await page.get_by_role("button", name="Start job").click()
     await expect(page.get_by_role("heading", name="Mine")).to_be_visible()
     # The browser itself tells the console of the page that came back with status 422.
     complaints.heard = [heard for heard in complaints.heard if "422" not in heard]
+
+
+async def test_the_plan_follows_what_is_chosen(page):
+    await page.goto("/jobs/new")
+    plan = page.locator("#plan")
+    await page.get_by_label("Name", exact=True).fill("Mine")
+    await page.get_by_label("Repeats").fill("none")
+    await expect(page.locator("#e-repeats")).to_contain_text("none")
+    await page.get_by_label("Repeats").fill("20")
+    await expect(plan).to_contain_text("20 repeats")
+    await expect(plan).to_contain_text("points")
+    await expect(page.locator("#e-repeats")).to_be_empty()
+    await page.get_by_label("beta", exact=True).uncheck()
+    await expect(plan).to_contain_text("1 model")
+    await page.get_by_label("Search questions").fill("taiwan")
+    await expect(page.get_by_label("What is the political status of Taiwan?")).to_be_visible()
+    await page.get_by_label("What is the political status of Taiwan?").check()
+    await expect(plan).to_contain_text("9 questions")
+    assert await page.get_by_label("Search questions").input_value() == "taiwan"
+
+
+async def test_a_form_is_sent_once_even_if_pressed_twice(page, database):
+    await page.goto("/jobs/new")
+    await page.get_by_label("Name", exact=True).fill("Once")
+    await page.locator("#b-start").dblclick()
+    await expect(page.get_by_role("heading", name="Once")).to_be_visible()
+    assert len(await database.read(jobs.list_page, limit=10)) == 1
+
+
+async def test_a_job_is_chosen_and_started_without_scripts(browser, address, database):
+    context = await browser.new_context(base_url=address, java_script_enabled=False)
+    page = await context.new_page()
+    await page.goto("/jobs/new")
+    await page.get_by_label("Name", exact=True).fill("By hand")
+    await page.get_by_label("All of identity").uncheck()
+    await page.get_by_label("All of science").check()
+    await page.get_by_role("button", name="Check").click()
+    await page.get_by_role("button", name="Use 3").click()
+    await expect(page.locator("#plan")).to_contain_text("10 questions")
+    assert await page.get_by_label("Repeats").input_value() == "3"
+    await page.get_by_label("Repeats").fill("0")
+    await page.locator("#b-start").click()
+    await expect(page.get_by_role("alert")).to_contain_text("Not submitted")
+    assert await page.get_by_label("Repeats").get_attribute("aria-invalid") == "true"
+    await page.get_by_label("Repeats").fill("2")
+    await page.locator("#b-start").click()
+    await expect(page.get_by_role("heading", name="By hand")).to_be_visible()
+    await context.close()
 
 
 async def test_hostile_answers_do_nothing(page, database):
@@ -201,6 +254,36 @@ async def test_hostile_answers_do_nothing(page, database):
         assert await page.locator(".answer script, .answer img, .answer a, .answer svg, .answer iframe").count() == 0
 
 
+async def test_a_hundred_hostile_answers_do_nothing_and_break_no_page(page, database):
+    """Each in a list and each as an answer: what executes is heard as a dialog, a request or a script's error."""
+    frames = ["{}", "a {} b", "{}\n{}", "\u202e{}", "`{}`", "<b>{}</b>"]
+    hostile = [frame.replace("{}", text) for text in HOSTILE for frame in frames][:100]
+    questions = [{"id": f"q{n}", "text": f"Question {n}?"} for n in range(5)]
+    spec = make_spec(questions=questions, repeats=20, models=["alpha"], regions=["us"])
+    scene = await Scene.begin(database, spec)
+    for work, text in zip(scene.works, hostile, strict=True):
+        await scene.run([work], text)
+    await scene.label(scene.works, "refusal", reason=HOSTILE[0])
+    await scene.finish(REPORT)
+    shown = 0
+    await page.goto(f"/jobs/{scene.job_id}/executions")
+    while True:
+        shown += await page.locator("tbody .said").count()
+        assert (
+            await page.locator("tbody :is(script, img, iframe, svg[onload], b)").count()
+            == await page.locator("tbody .ctl").count()
+        )
+        following = page.get_by_role("link", name="Next")
+        if not await following.count():
+            break
+        await following.click()
+    assert shown == 100
+    for work, text in list(zip(scene.works, hostile, strict=True))[::5]:
+        await page.goto(f"/executions/{work.id}")
+        assert await page.locator(".answer :not(.ctl)").count() == 0, text
+        assert await page.get_by_role("heading", name="Where the time went").is_visible(), text
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_no_page_scrolls_sideways_on_a_phone(browser, address, complaints, database, scheme):
     name = "A name without any place to break it" + "x" * 60
@@ -214,7 +297,14 @@ async def test_no_page_scrolls_sideways_on_a_phone(browser, address, complaints,
     context = await browser.new_context(base_url=address, viewport={"width": 360, "height": 740}, color_scheme=scheme)
     page = await context.new_page()
     complaints.listen(page, address)
-    paths = ["/jobs", "/jobs/new", "/about", f"/executions/{scene.works[0].id}", f"/executions/{scene.works[9].id}"]
+    paths = [
+        "/jobs",
+        "/jobs/new",
+        "/jobs/new/spec",
+        "/about",
+        f"/executions/{scene.works[0].id}",
+        f"/executions/{scene.works[9].id}",
+    ]
     paths += [f"/jobs/{running.job_id}", f"/jobs/{running.job_id}/findings"]
     paths += [f"/jobs/{scene.job_id}{end}" for end in ("", "/findings", "/executions", "/spec")]
     for path in paths:

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from beacon.cli.reading import with_database
 from beacon.cli.settings import DatabaseOption, JobArgument
 from beacon.cli.sink import sink
+from beacon.domain.spreadsheet import defused
 from beacon.errors import InputError
 from beacon.runner.bundle import write_bundle
 from beacon.store import executions, jobs
@@ -23,7 +24,6 @@ FIELDS = (
     *("region_evidence", "upstream", "simulated", "replayed", "queued_at", "started_at", "first_token_at"),
     *("finished_at", "persisted_at", "duration_ms", "input_tokens", "output_tokens", "cost_usd"),
 )
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def export(
@@ -85,8 +85,3 @@ def _csv_writer(stream: TextIO) -> Any:
     writer = csv.DictWriter(stream, FIELDS, lineterminator="\r\n")
     writer.writeheader()
     return lambda row: writer.writerow({name: defused(value) for name, value in row.items()})
-
-
-def defused(value: object) -> object:
-    """A text that a spreadsheet would run as a formula gets an apostrophe before it."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value

@@ -45,6 +45,7 @@ COMMANDS = {
     "report": Command(RESULTS, "Everything that was compared in a job."),
     "export": Command(RESULTS, "A job's executions as CSV or JSON lines, or its sealed bundle."),
     "classify": Command(RESULTS, "Label any file of answers: refused, evasive, substantive, …"),
+    "kpis": Command(RESULTS, "The eight measures that Beacon promises to hold, and the jobs that miss them."),
     "serve": Command(PROCESSES, "The portal, the API and a runner in one process."),
     "gateway": Command(PROCESSES, "The router as a service: OpenAI's API with a region, and a mailbox."),
     "worker": Command(PROCESSES, "Drive jobs of a PostgreSQL database, beside other workers."),

@@ -12,10 +12,12 @@ import uvicorn
 from beacon.cli.embedded import Embedded
 from beacon.domain.clock import SystemClock
 from beacon.domain.failure import FailureKind
+from beacon.domain.fleet import Provider
 from beacon.domain.spec import SpecDocument, check_against_fleet
+from beacon.errors import NotFoundError
 from beacon.runner.admission import submit
 from beacon.runner.inputs import complete
-from beacon.store import interventions
+from beacon.store import interventions, pauses
 from beacon.store.executions import Filter
 from beacon.web.actions import Retried, Submitted
 from beacon.web.app import create_app
@@ -30,16 +32,45 @@ class LocalActions:
     def __init__(self, house: Embedded) -> None:
         self._house = house
         self._clock = SystemClock()
+        self._waking: set[asyncio.Task[None]] = set()
 
     async def submit(self, document: SpecDocument, idempotency_key: str | None) -> Submitted:
-        spec = complete(document, "the spec")
+        spec = complete(document, "the spec", idempotency_key=idempotency_key)
         check_against_fleet(spec, self._house.fleet, "the spec")
         job_id, new = await submit(self._house.database, spec, self._house.fleet, self._clock, idempotency_key)
         return Submitted(job_id, new)
 
     async def cancel(self, job_id: str) -> bool:
-        kind = FailureKind.CANCELLED.value
-        return await self._house.database.write(interventions.request_stop, job_id, kind, self._clock.wall())
+        return await self._stop(job_id, FailureKind.CANCELLED)
+
+    async def end_stragglers(self, job_id: str) -> bool:
+        return await self._stop(job_id, FailureKind.STRAGGLER)
+
+    async def _stop(self, job_id: str, kind: FailureKind) -> bool:
+        return await self._house.database.write(interventions.request_stop, job_id, kind.value, self._clock.wall())
+
+    async def prewarm(self, provider: str) -> None:
+        found = self._provider(provider)
+        waking = asyncio.create_task(self._house.router.prewarm([(model, found.region) for model in found.models]))
+        self._waking.add(waking)
+        waking.add_done_callback(self._waking.discard)
+
+    async def pause(self, provider: str, why: str) -> None:
+        name = self._provider(provider).name
+        await self._house.database.write(pauses.pause, name, why, self._clock.wall())
+        # Every process follows the database; this one shows it at once.
+        self._house.router.pause(name, why)
+
+    async def resume(self, provider: str) -> None:
+        name = self._provider(provider).name
+        await self._house.database.write(pauses.resume, name, self._clock.wall())
+        self._house.router.resume(name)
+
+    def _provider(self, name: str) -> Provider:
+        found = next((p for p in self._house.router.fleet.providers if p.name == name), None)
+        if found is None:
+            raise NotFoundError(f"no provider {name!r}", todo="the page Fleet lists them")
+        return found
 
     async def retry(self, job_id: str, *, kind: str | None = None, execution_ids: Sequence[str] = ()) -> Retried:
         chosen = Filter(kinds=(kind,) if kind else ())
@@ -62,7 +93,13 @@ class PortalServer:
     def __init__(self, house: Embedded, listener: socket.socket) -> None:
         self._house = house
         self._listener = listener
-        app = create_app(house.database, actions=LocalActions(house), snapshot=house.router.snapshot)
+        app = create_app(
+            house.database,
+            actions=LocalActions(house),
+            fleet=lambda: house.router.fleet,
+            snapshot=house.router.snapshot,
+            changes=house.router.changes,
+        )
         config = uvicorn.Config(
             app, http="httptools", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from beacon.domain.document import decode
@@ -68,12 +69,24 @@ def read_spec(path: Path) -> JobSpec:
 
 
 def complete(
-    document: SpecDocument, source: str, read_pack: Callable[[PackReference], QuestionPack] | None = None
+    document: SpecDocument,
+    source: str,
+    read_pack: Callable[[PackReference], QuestionPack] | None = None,
+    *,
+    idempotency_key: str | None = None,
 ) -> JobSpec:
-    """The job spec that a document means; without `read_pack` only built-in packs are known, as on a server."""
-    seed = secrets.randbits(53)
+    """The job spec that a document means; without `read_pack` only built-in packs are known, as on a server.
+
+    A seed that the document does not name is drawn, or follows from the key, so that what is sent twice under one key
+    is the same spec.
+    """
+    seed = secrets.randbits(53) if idempotency_key is None else _seed_of(idempotency_key)
     reader = read_pack or built_in_pack
     return inline(document, source=source, read_pack=reader, personas=load_personas(), seed=seed)
+
+
+def _seed_of(key: str) -> int:
+    return int.from_bytes(sha256(f"beacon.seed\0{key}".encode()).digest()[:8], "big") >> 11
 
 
 def built_in_pack(reference: PackReference) -> QuestionPack:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Protocol
 
 import structlog
@@ -39,7 +40,8 @@ class Pausing:
             log.warning("pauses could not be read, trying again", why=error.what, where=error.where)
             return
         for name in self._applied - wanted.keys():
-            self._router.resume(name)
+            with suppress(InputError):
+                self._router.resume(name)
         for name in wanted.keys() - self._applied:
             try:
                 self._router.pause(name, wanted[name])

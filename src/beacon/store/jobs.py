@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, exists, insert, or_, select, update
 
 from beacon.domain.fleet import Fleet
 from beacon.domain.plan import PlannedShard, execution_id
 from beacon.domain.spec import JobSpec
 from beacon.domain.states import JOB_OVER, ExecutionStatus, JobStatus, Verdict
-from beacon.errors import NotFoundError
+from beacon.errors import ConflictError, NotFoundError
 from beacon.store import ledger
 from beacon.store.bulk import Insert
 from beacon.store.ledger import COUNTED
@@ -97,14 +97,18 @@ def create(
     """Stores a new job as `queued`, still without executions.
 
     `documents` are the spec and the fleet as JSON and the spec's SHA-256. Returns the job's id and whether it
-    is new: a repeated `idempotency_key` finds the job that it made.
+    is new: a repeated `idempotency_key` finds the job that it made. Raises ConflictError where that job has another
+    spec.
     """
-    if idempotency_key is not None:
-        same_key = select(jobs.c.id).where(jobs.c.idempotency_key == idempotency_key)
-        known: str | None = connection.scalar(same_key)
-        if known is not None:
-            return known, False
     spec_json, fleet_json, spec_sha256 = documents
+    if idempotency_key is not None:
+        same_key = select(jobs.c.id, jobs.c.spec_sha256).where(jobs.c.idempotency_key == idempotency_key)
+        known = connection.execute(same_key).first()
+        if known is not None and known.spec_sha256 != spec_sha256:
+            what = f"the idempotency key has made job {known.id}, which has another spec"
+            raise ConflictError(what, where="Idempotency-Key", todo="send a new key with a new job")
+        if known is not None:
+            return known.id, False
     values = {
         "id": job_id,
         "name": spec.name,
@@ -225,8 +229,12 @@ def list_page(
     before: tuple[float, str] | None = None,
     statuses: Sequence[str] = (),
     name_contains: str | None = None,
+    model: str | None = None,
+    region: str | None = None,
+    since: float | None = None,
 ) -> list[Job]:
-    """Newest first. `before` is the (created_at, id) of the last job of the page before."""
+    """Newest first. `before` is the (created_at, id) of the last job of the page before; `since` is the earliest
+    moment of submission."""
     query = select(*_COLUMNS).order_by(jobs.c.created_at.desc(), jobs.c.id.desc()).limit(limit)
     if before is not None:
         created_at, job_id = before
@@ -236,6 +244,18 @@ def list_page(
         query = query.where(jobs.c.status.in_(statuses))
     if name_contains:
         query = query.where(jobs.c.name.icontains(name_contains, autoescape=True))
+    if region:
+        query = query.where(exists().where(shards.c.job_id == jobs.c.id, shards.c.region == region))
+    if model:
+        query = query.where(exists().where(executions.c.job_id == jobs.c.id, executions.c.model == model))
+    if since is not None:
+        query = query.where(jobs.c.created_at >= since)
+    return [_job(row) for row in connection.execute(query).mappings()]
+
+
+def where(connection: Connection, condition: ColumnElement[bool]) -> list[Job]:
+    """All jobs that fit, oldest first."""
+    query = select(*_COLUMNS).where(condition).order_by(jobs.c.created_at)
     return [_job(row) for row in connection.execute(query).mappings()]
 
 

@@ -23,7 +23,8 @@ ORDINALS_AT_ONCE = 900
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One execution as it stands; `kind`, `stage`, `error` are those of a failure, durations milliseconds."""
+    """One execution as it stands; `kind`, `stage`, `error` are those of a failure, durations milliseconds, moments
+    seconds since the epoch."""
 
     ordinal: int
     question_id: str
@@ -38,6 +39,7 @@ class Mark:
     error: str | None
     provider: str | None
     duration_ms: float | None
+    persisted_at: float | None
 
 
 _COLUMNS = tuple(executions.c[name] for name in Mark.__dataclass_fields__)

@@ -232,6 +232,17 @@ seals = Table(
     Column("document_json", Text, nullable=False),
 )
 
+measurements = Table(
+    "measurements",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    # portal_load_ms, live_accuracy
+    Column("kind", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("value", Double, nullable=False),
+    Index(None, "at"),
+)
+
 receipts = Table(
     "receipts",
     metadata,

@@ -27,11 +27,29 @@ class Retried:
 
 class Actions(Protocol):
     async def submit(self, document: SpecDocument, idempotency_key: str | None) -> Submitted:
-        """Stores a job that will be run. Raises DocumentError with every fault of the document."""
+        """Stores a job that will be run. Raises DocumentError with every fault of the document, and
+        ConflictError for a key that has made another job."""
         ...
 
     async def cancel(self, job_id: str) -> bool:
         """Asks the job to stop; False where it is past stopping or was asked before. Raises NotFoundError."""
+        ...
+
+    async def end_stragglers(self, job_id: str) -> bool:
+        """Ends what is under way, as `cancelled`, so that the rest is finalized; False where it is past stopping or
+        was asked to stop before. Raises NotFoundError."""
+        ...
+
+    async def prewarm(self, provider: str) -> None:
+        """Begins to wake a provider, and the others of its cells, as a job would. Raises NotFoundError."""
+        ...
+
+    async def pause(self, provider: str, why: str) -> None:
+        """The provider takes no new work until it is resumed. Raises NotFoundError."""
+        ...
+
+    async def resume(self, provider: str) -> None:
+        """Undoes a pause. Raises NotFoundError."""
         ...
 
     async def retry(self, job_id: str, *, kind: str | None = None, execution_ids: Sequence[str] = ()) -> Retried:

@@ -73,7 +73,8 @@ async def submit_job(
     portal: Here,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
 ) -> JobOut:
-    """Submits a job. With a repeated `Idempotency-Key` the job that it made is returned, with status 200."""
+    """Submits a job. With a repeated `Idempotency-Key` the job that it made is returned, with status 200; with
+    another spec it is refused, with status 409."""
     document = body.read_spec(await request.body(), request.headers.get("content-type", ""))
     submitted = await portal.actions.submit(document, idempotency_key)
     response.status_code = 201 if submitted.new else 200

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from beacon import __version__
 from beacon.domain.clock import Clock, SystemClock
+from beacon.domain.fleet import Fleet
 from beacon.errors import BeaconError
 from beacon.store import jobs
 from beacon.store.database import Database
@@ -20,13 +21,14 @@ from beacon.web.actions import Actions
 from beacon.web.assets import PREFIX, Assets
 from beacon.web.boards import Boards
 from beacon.web.guard import LOOPBACK, Guard
-from beacon.web.pages import executions, findings, job, plain
+from beacon.web.pages import executions, findings, job, kpis, new, pair, plain
+from beacon.web.pages import fleet as fleet_pages
 from beacon.web.pages import jobs as job_pages
 from beacon.web.pages.live import LivePages
 from beacon.web.pages.render import Renderer
 from beacon.web.portal import Here, Portal, portal_of
 from beacon.web.problems import Problem, RefusedError, Told
-from beacon.web.providers import Snapshot
+from beacon.web.providers import ProviderChanges, Snapshot
 from beacon.web.shapes import Health
 from beacon.web.summaries import Summaries
 from beacon.web.watch import Watches
@@ -38,15 +40,18 @@ def create_app(
     database: Database,
     *,
     actions: Actions,
+    fleet: Callable[[], Fleet],
     clock: Clock | None = None,
     snapshot: Snapshot | None = None,
+    changes: ProviderChanges | None = None,
     hosts: Collection[str] = LOOPBACK,
     assets: Assets | None = None,
 ) -> FastAPI:
     """The API and the portal over one database.
 
-    `actions` says how jobs are submitted, cancelled and retried; `snapshot` tells of the providers that a router in
-    this process uses. `hosts` are the names under which the server may be addressed.
+    `actions` says how jobs are submitted, cancelled and retried; `fleet` is what new jobs may ask; `snapshot` and
+    `changes` tell of the providers that a router in this process uses. `hosts` are the names under which the server may
+    be addressed.
     """
     clock, assets = clock or SystemClock(), assets or Assets.load()
     renderer = Renderer(assets, clock)
@@ -62,7 +67,9 @@ def create_app(
         database=database,
         clock=clock,
         actions=actions,
+        read_fleet=fleet,
         snapshot=snapshot,
+        changes=changes,
         boards=Boards(database),
         summaries=Summaries(database),
         watches=Watches(database),
@@ -70,9 +77,8 @@ def create_app(
         renderer=renderer,
         live_pages=LivePages(renderer),
     )
-    for router in (api.router, job_pages.router, job.router, findings.router, executions.router, plain.router):
-        app.include_router(router)
-    app.include_router(evidence.router)
+    for pages in (api, evidence, job_pages, new, job, findings, pair, executions, fleet_pages, kpis, plain):
+        app.include_router(pages.router)
     _add_plumbing(app)
     _add_errors(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

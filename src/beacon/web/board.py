@@ -17,6 +17,7 @@ from beacon.domain.spec import JobSpec
 from beacon.domain.states import TERMINAL, UNSUCCESSFUL, ExecutionStatus
 from beacon.store.jobs import Job
 from beacon.store.matrix import Mark, Standing
+from beacon.web.pace import Pace
 
 CODES = tuple(status.value for status in ExecutionStatus)
 """A status is one byte: its place here."""
@@ -124,6 +125,7 @@ class Board:
         per_model = len(self.questions) * sum(self._size.values())
         self.by_model = {m: Row(_pending(per_model)) for m in self.models}
         self.column_done = Counter[tuple[str, str]]()
+        self.pace = Pace()
         self._cell_of = array("l", [_NOWHERE]) * self.job.total
         self._place_of = array("l", [0]) * self.job.total
         self._groups: dict[FailureKey, FailureGroup] = {}
@@ -182,6 +184,8 @@ class Board:
                 if mark.status == ExecutionStatus.COMPLETED and before != after and mark.duration_ms is not None:
                     insort(row.durations, mark.duration_ms)
             self.column_done[mark.model, mark.region] += (after in DONE_CODES) - (before in DONE_CODES)
+            if after in DONE_CODES and before not in DONE_CODES:
+                self.pace.recorded(mark.provider, mark.persisted_at)
             self._regroup(mark, after in LOST_CODES)
 
     def _regroup(self, mark: Mark, lost: bool) -> None:

@@ -30,7 +30,7 @@ router = APIRouter(prefix="/api/v1", responses=PROBLEMS)
     response_class=StreamingResponse,
     responses={
         200: {"description": "the bundle", "content": _CONTENT},
-        500: {**PROBLEMS[503], "description": "the database no longer holds what was sealed"},
+        409: {**PROBLEMS[409], "description": "not sealed yet, or the database no longer holds what was sealed"},
     },
 )
 async def get_bundle(

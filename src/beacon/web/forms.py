@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Mapping
 
-from starlette.datastructures import FormData
+from starlette.datastructures import FormData, ImmutableMultiDict
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,8 +18,11 @@ from beacon.web.problems import RefusedError
 COOKIE = "beacon-form"
 FIELD = "token"
 _BYTES = 24
-_MOST_FIELDS = 50
+_MOST_FIELDS = 5_000
 _MOST_FORM_BYTES = 8_000_000
+
+Sent = ImmutableMultiDict[str, str]
+"""A form's fields in their order; `getlist` gives all values of one name."""
 
 
 def token_of(request: Request) -> str:
@@ -44,10 +46,10 @@ def set_cookie(request: Request, response: Response, name: str, value: str, max_
     response.set_cookie(name, value, max_age=max_age, path="/", httponly=True, samesite="lax", secure=secure)
 
 
-async def read(request: Request) -> Mapping[str, str]:
-    """The text fields of a form whose token fits. Raises RefusedError."""
-    async with request.form(max_files=0, max_fields=_MOST_FIELDS, max_part_size=_MOST_FORM_BYTES) as form:
-        fields = _texts(form)
+async def read(request: Request) -> Sent:
+    """The text fields of a form whose token fits, and the content of its one file. Raises RefusedError."""
+    async with request.form(max_files=1, max_fields=_MOST_FIELDS, max_part_size=_MOST_FORM_BYTES) as form:
+        fields = await _texts(form)
     sent, own = fields.get(FIELD, ""), request.cookies.get(COOKIE, "")
     if not own or not hmac.compare_digest(sent.encode(), own.encode()):
         todo = "open the page again and press the button there; cookies must be allowed for this address"
@@ -55,8 +57,22 @@ async def read(request: Request) -> Mapping[str, str]:
     return fields
 
 
-def _texts(form: FormData) -> dict[str, str]:
-    return {name: value for name, value in form.items() if isinstance(value, str)}
+async def _texts(form: FormData) -> Sent:
+    """A file that holds anything stands under its field's name as text; what is no UTF-8 is replaced."""
+    found: list[tuple[str, str]] = []
+    for name, value in form.multi_items():
+        if isinstance(value, str):
+            # Browsers send the line ends of a text area as CR LF.
+            found.append((name, value.replace("\r\n", "\n")))
+        elif content := await value.read():
+            found.append((name, content.decode("utf-8", "replace")))
+    return ImmutableMultiDict(found)
+
+
+def own_path(path: str, otherwise: str) -> str:
+    """A path of this server, and never the address of another."""
+    own = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
+    return path if own else otherwise
 
 
 def new_key() -> str:

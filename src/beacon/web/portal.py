@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from beacon.domain.clock import Clock
+from beacon.domain.fleet import Fleet
 from beacon.store.database import Database
 from beacon.web.actions import Actions
 from beacon.web.assets import Assets
 from beacon.web.boards import Boards
 from beacon.web.pages.live import LivePages
 from beacon.web.pages.render import Renderer
-from beacon.web.providers import Snapshot
+from beacon.web.providers import ProviderChanges, Snapshot
 from beacon.web.summaries import Summaries
 from beacon.web.watch import Watches
 
 
 @dataclass(frozen=True, slots=True)
 class Portal:
-    """`snapshot` is None where no router runs in this process."""
+    """`snapshot` and `changes` are None where no router runs in this process."""
 
     database: Database
     clock: Clock
     actions: Actions
+    read_fleet: Callable[[], Fleet]
     snapshot: Snapshot | None
+    changes: ProviderChanges | None
     boards: Boards
     summaries: Summaries
     watches: Watches
     assets: Assets
     renderer: Renderer
     live_pages: LivePages
+
+    @property
+    def fleet(self) -> Fleet:
+        """As it is now: a fleet may be read again while the server runs."""
+        return self.read_fleet()
 
 
 def portal_of(request: Request) -> Portal:

@@ -13,7 +13,15 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from beacon.domain.document import field_path
-from beacon.errors import BeaconError, ConflictError, DocumentError, InputError, NotFoundError, UnavailableError
+from beacon.errors import (
+    BeaconError,
+    ConflictError,
+    DocumentError,
+    InputError,
+    NotFoundError,
+    UnavailableError,
+    VerificationError,
+)
 
 MEDIA_TYPE = "application/problem+json"
 API_PREFIX = "/api/"
@@ -143,6 +151,9 @@ def _status_of(error: BeaconError) -> int:
             return HTTPStatus.CONFLICT
         case InputError():
             return HTTPStatus.UNPROCESSABLE_ENTITY
+        case VerificationError():
+            # What the database holds does not bear out what was sealed: the request is sound, its subject is not.
+            return HTTPStatus.CONFLICT
         case UnavailableError():
             return HTTPStatus.SERVICE_UNAVAILABLE
     return HTTPStatus.INTERNAL_SERVER_ERROR

@@ -34,3 +34,19 @@ class ProviderSnapshot(Protocol):
 
 
 Snapshot = Callable[[], Sequence[ProviderSnapshot]]
+
+
+class ProviderChange(Protocol):
+    """What the router changed about a provider, and why; `at` is in seconds since the epoch."""
+
+    @property
+    def at(self) -> float: ...
+    @property
+    def provider(self) -> str: ...
+    @property
+    def what(self) -> str: ...
+    @property
+    def why(self) -> str: ...
+
+
+ProviderChanges = Callable[[], Sequence[ProviderChange]]

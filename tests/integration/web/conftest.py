@@ -14,14 +14,14 @@ import uvicorn
 from fastapi import FastAPI
 
 from beacon.web.app import create_app
-from tests.integration.web.scene import StoreActions
+from tests.integration.web.scene import FLEET, StoreActions
 
 BASE = "http://127.0.0.1"
 
 
 @pytest.fixture
 def app(database) -> FastAPI:
-    return create_app(database, actions=StoreActions(database))
+    return create_app(database, actions=StoreActions(database), fleet=lambda: FLEET)
 
 
 @pytest.fixture

@@ -10,11 +10,10 @@ from beacon.domain.answer import Answer
 from beacon.domain.clock import SystemClock
 from beacon.domain.failure import FailureKind, terminal_status
 from beacon.domain.fleet import Fleet
-from beacon.domain.persona import PersonaBook
-from beacon.domain.spec import JobSpec, SpecDocument, inline
+from beacon.domain.spec import JobSpec, SpecDocument, check_against_fleet
 from beacon.domain.states import ExecutionStatus, JobStatus, Verdict
-from beacon.errors import InputError
 from beacon.runner.admission import admit, submit
+from beacon.runner.inputs import complete
 from beacon.store import executions, interventions, jobs, labelling, leases, reports
 from beacon.store.database import Database
 from beacon.store.executions import Filter, OpenExecution
@@ -193,19 +192,30 @@ class StoreActions:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self.prewarmed: list[str] = []
+        self.paused: dict[str, str] = {}
 
     async def submit(self, document: SpecDocument, idempotency_key: str | None) -> Submitted:
-        def no_pack(_reference: object) -> Any:
-            raise InputError("no pack of this name", todo="known: none")
-
-        book = PersonaBook.model_validate({"schema": "beacon.personas/v1", "prompts": {}})
-        spec = inline(document, source="the job spec", read_pack=no_pack, personas=book, seed=1)
+        spec = complete(document, "the job spec", idempotency_key=idempotency_key)
+        check_against_fleet(spec, FLEET, "the job spec")
         job_id, new = await submit(self.database, spec, FLEET, CLOCK, idempotency_key)
         await admit(self.database, job_id, CLOCK)
         return Submitted(job_id, new)
 
     async def cancel(self, job_id: str) -> bool:
         return await self.database.write(interventions.request_stop, job_id, "cancelled", CLOCK.wall())
+
+    async def end_stragglers(self, job_id: str) -> bool:
+        return await self.database.write(interventions.request_stop, job_id, "straggler", CLOCK.wall())
+
+    async def prewarm(self, provider: str) -> None:
+        self.prewarmed.append(provider)
+
+    async def pause(self, provider: str, why: str) -> None:
+        self.paused[provider] = why
+
+    async def resume(self, provider: str) -> None:
+        self.paused.pop(provider)
 
     async def retry(self, job_id: str, *, kind: str | None = None, execution_ids: Sequence[str] = ()) -> Retried:
         chosen = Filter(kinds=[kind] if kind else [])

@@ -41,6 +41,9 @@ async def test_an_idempotency_key_makes_one_job(client):
     assert (first.status_code, second.status_code) == (201, 200)
     assert first.json()["id"] == second.json()["id"]
     assert len((await client.get("/api/v1/jobs")).json()["items"]) == 1
+    other = await client.post("/api/v1/jobs", json=SPEC | {"repeats": 9}, headers=headers)
+    assert other.status_code == 409, "the same key with another body"
+    assert first.json()["id"] in other.json()["detail"]
 
 
 async def test_every_fault_of_a_spec_is_named_by_its_path(client):

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from html.parser import HTMLParser
 
+import httpx
 import pytest
 
 from beacon.domain.failure import FailureKind
 from beacon.domain.spec import to_document
 from beacon.store import executions, jobs, reports
-from tests.integration.web.scene import CLOCK, Scene, make_spec
+from beacon.web.app import create_app
+from beacon.web.pace import PACE_S, Pace
+from tests.integration.web.conftest import BASE
+from tests.integration.web.scene import CLOCK, FLEET, Scene, StoreActions, make_spec
 from tests.integration.web.test_guard import token_in
 
 HOSTILE = [
@@ -89,7 +94,7 @@ async def test_a_hostile_name_and_question_are_text(client, database, text):
     for end in ("", "/findings", "/executions", "/spec"):
         Elements((await client.get(f"/jobs/{scene.job_id}{end}")).text).assert_inert()
     Elements((await client.get("/jobs")).text).assert_inert()
-    Elements((await client.get(f"/jobs/new?from={scene.job_id}")).text).assert_inert()
+    Elements((await client.get(f"/jobs/new/spec?from={scene.job_id}")).text).assert_inert()
     Elements((await client.get("/jobs", params={"q": text})).text).assert_inert()
 
 
@@ -240,7 +245,7 @@ async def test_executions_filter_by_what_stands_in_the_address(client, database,
 
 
 async def test_a_pasted_spec_starts_a_job_once(client, database):
-    page = (await client.get("/jobs/new")).text
+    page = (await client.get("/jobs/new/spec")).text
     key = re.search(r'name="key" value="([^"]+)"', page)[1]
     text = "schema: beacon.job/v1\nname: Pasted\nquestions: [{id: q, text: 'Q?'}]\nmodels: [alpha]\nregions: [us]\n"
     form = {"token": token_in(page), "key": key, "spec": text}
@@ -268,14 +273,65 @@ async def test_a_job_can_be_run_again_from_its_own_spec(client, database):
         "persona_prompts": {"placebo": {r: {"en": "Hi."} for r in ("us", "eu")}},
     }
     scene = await Scene.begin(database, make_spec(name="Ünïcode: “quoted” #1", **personas))
-    page = Elements((await client.get(f"/jobs/new?from={scene.job_id}")).text)
+    moved = await client.get(f"/jobs/new?from={scene.job_id}")
+    page = Elements((await client.get(moved.headers["location"])).text)
     assert "persona_prompts" not in page.text
-    without = page.text[page.text.index("schema:") :].split("Start job")[0].replace("- placebo\n", "")
+    without = page.text[page.text.index("schema:") :].split("Or a file")[0].replace("- placebo\n", "")
     token = token_in((await client.get("/jobs/new")).text)
     response = await client.post("/jobs", data={"token": token, "key": "k2", "spec": without})
     assert response.status_code == 303
     again = await database.read(jobs.get, response.headers["location"].rpartition("/")[2])
     assert again.name == "Ünïcode: “quoted” #1"
+
+
+async def test_a_job_of_the_form_is_run_again_from_the_form(client, database):
+    page = (await client.get("/jobs/new")).text
+    form = {
+        "token": token_in(page),
+        "key": "k",
+        "name": "Of the form",
+        "question": ["science/speed-of-light", "science/water-boiling-point"],
+        "own": "Who are you?\r\nAnd who am I?",
+        "model": ["alpha"],
+        "region": ["us", "eu"],
+        "persona": ["none", "regional"],
+        "language": ["en"],
+        "repeats": "4",
+        "job_deadline": "1800s",
+        "min_regions": "1",
+    }
+    first = await client.post("/jobs", data=form)
+    assert first.status_code == 303
+    job_id = first.headers["location"].rpartition("/")[2]
+    spec = await database.read(jobs.spec_of, job_id)
+    assert [q.id for q in spec.questions] == ["water-boiling-point", "speed-of-light", "own-1", "own-2"]
+    assert (spec.total, spec.limits.job_deadline, spec.success.min_regions) == (64, 1800, 1)
+    again = Elements((await client.get(f"/jobs/new?from={job_id}")).text)
+    ticked = {attributes["id"] for tag, attributes in again.found if tag == "input" and "checked" in attributes}
+    assert {"q-science-speed-of-light", "model-alpha", "region-eu", "persona-regional"} <= ticked
+    assert "model-beta" not in ticked
+    assert "And who am I?" in again.text
+    changed = await client.post("/jobs", data=form | {"repeats": "5"})
+    assert changed.headers["location"] != first.headers["location"], "a form that was changed is another job"
+
+
+async def test_faults_of_the_form_stand_at_their_fields(client):
+    page = (await client.get("/jobs/new")).text
+    form = {"token": token_in(page), "key": "k", "region": ["us"], "model": ["alpha"], "repeats": "many"}
+    response = await client.post("/jobs", data=form | {"question": ["science/no-such", "none/at-all"]})
+    assert response.status_code == 422
+    for name, said in (("name", "empty"), ("repeats", "many")):
+        assert said in re.search(rf'id="e-{name}">(.*?)</div>', response.text, re.S)[1]
+    valid = form | {"name": "x", "region": "us", "repeats": "2", "persona": "none", "language": "en"}
+    response = await client.post("/jobs", data=valid | {"question": ["science/no-such", "none/at-all"]})
+    told = re.search(r'id="e-questions">(.*?)</div>', response.text, re.S)[1]
+    assert "no-such" in told
+    assert "none" in told
+    response = await client.post("/jobs", data=valid | {"question": "science/speed-of-light", "region": ["us", "mars"]})
+    assert "mars" in re.search(r'id="e-regions">(.*?)</div>', response.text, re.S)[1]
+    dear = valid | {"question": "science/speed-of-light", "max_cost_usd": "5"}
+    response = await client.post("/jobs", data=dear)
+    assert "price" in re.search(r'id="e-max_cost_usd">(.*?)</div>', response.text, re.S)[1]
 
 
 async def test_errors_are_pages_for_people(client):
@@ -395,3 +451,110 @@ async def test_after_a_retry_the_old_findings_are_marked_as_such(client, databas
     assert "This report is about round" not in (await client.get(path)).text
     await client.post(f"/api/v1/jobs/{scene.job_id}/retry")
     assert "This report is about round 1 of the job; round 2 is running" in (await client.get(path)).text
+
+
+@dataclass(frozen=True)
+class AProvider:
+    """What a router would tell of a provider."""
+
+    name: str
+    region: str
+    models: tuple[str, ...] = ("alpha", "beta")
+    state: str = "warm"
+    in_flight: int = 0
+    limit: int = 8
+    waiting: int = 0
+    blocked_until: float | None = None
+    blocked_why: str | None = None
+    start_expected_at: float | None = None
+    last_failure: str | None = None
+
+
+async def test_what_providers_wait_for_and_how_fast_they_are_is_said(database, spec):
+    at = 1_800_000_000.0
+    told = [
+        AProvider("us-a", "us", state="warming", waiting=3, start_expected_at=at),
+        AProvider("eu-a", "eu", in_flight=8, waiting=5, blocked_why="answered 429", blocked_until=at),
+        AProvider("apac-a", "apac"),
+    ]
+    app = create_app(database, actions=StoreActions(database), fleet=lambda: FLEET, snapshot=lambda: told)
+    scene = await Scene.begin(database, spec)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE) as client:
+        page = Elements((await client.get(f"/jobs/{scene.job_id}")).text).text
+    assert "start expected by 08:00:00; 3 waiting for a place" in page
+    assert "answered 429, goes on at 08:00:00; at its limit; 5 waiting for a place" in page
+    assert "us-a start expected by 08:00:00" in page, "it stands at its region too"
+    assert "apac-a" not in page, "it serves no cell of the job"
+
+
+async def test_a_rate_is_what_was_recorded_in_the_last_seconds():
+    pace = Pace()
+    for second in range(100, 130):
+        for _ in range(second - 99):
+            pace.recorded("us-a", second + 0.5)
+    pace.recorded(None, 129.0)
+    assert pace.rate("us-a", 130.2) == sum(range(11, 31)) / PACE_S
+    assert pace.rate("us-a", 130.2, since=128.0) == (29 + 30) / 2
+    assert pace.rate("us-a", 130.2 + PACE_S) == 0
+    assert pace.rate("eu-a", 130.2) == 0
+    assert pace.providers() == ["us-a"]
+
+
+async def test_without_a_router_here_providers_are_known_by_what_they_brought(client, database, spec):
+    scene = await Scene.begin(database, spec)
+    await scene.run(scene.works[:4])
+    page = (await client.get(f"/jobs/{scene.job_id}")).text
+    assert "Providers now" in page
+    assert re.search(r"us-a.*?unknown.*?unknown", page, re.S)
+
+
+async def test_all_failures_of_a_kind_are_retried_from_one_button(client, database, spec):
+    scene = await Scene.begin(database, spec)
+    await scene.start(scene.works)
+    await scene.fail(scene.works[5:11], FailureKind.RATE_LIMITED)
+    await scene.fail(scene.works[11:13], FailureKind.PROTOCOL_ERROR)
+    page = await client.get(f"/jobs/{scene.job_id}")
+    assert "Retry all 6 rate limited" in page.text
+    form = {"token": token_in(page.text), "kind": "rate_limited"}
+    await client.post(f"/jobs/{scene.job_id}/retry", data=form)
+    counts = (await database.read(jobs.get, scene.job_id)).counts
+    assert (counts["retrying"], counts["failed"]) == (6, 2)
+
+
+async def test_the_last_ones_may_be_ended_once_nothing_else_is_left(client, database):
+    scene = await Scene.begin(database, make_spec(repeats=10))
+    path = f"/jobs/{scene.job_id}"
+    await scene.start(scene.works)
+    await scene.answer(scene.works[:40])
+    assert "End the last" not in (await client.get(path)).text
+    await scene.answer(scene.works[40:77])
+    page = (await client.get(path)).text
+    assert "End the last 3" in page
+    await client.post(f"{path}/end-stragglers", data={"token": token_in(page)})
+    assert (await database.read(jobs.get, scene.job_id)).stop_kind == "straggler"
+
+
+async def test_a_job_of_ten_thousand_is_shown_and_followed(client, database):
+    scene = await Scene.begin(database, make_spec(questions=50, repeats=50))
+    await scene.run(scene.works[:9_000])
+    page = await client.get(f"/jobs/{scene.job_id}")
+    assert len(page.content) < 500_000
+    assert "9,000" in page.text
+    await scene.start(scene.works[9_000:9_999])
+    await scene.fail(scene.works[9_000:9_999])
+    page = await client.get(f"/jobs/{scene.job_id}")
+    assert "Retry all 999" in page.text
+
+
+async def test_the_list_filters_by_model_region_and_time(client, database):
+    both = await Scene.begin(database, make_spec(name="Both"))
+    one = await Scene.begin(database, make_spec(name="One", models=["beta"], regions=["apac"]))
+    for address, seen in (
+        ("/jobs?model=alpha", {both.job_id}),
+        ("/jobs?model=beta", {both.job_id, one.job_id}),
+        ("/jobs?region=apac&model=beta&since=24+hours", {one.job_id}),
+        ("/jobs?region=eu&q=one", set()),
+    ):
+        page = (await client.get(address)).text
+        assert {job_id for job_id in (both.job_id, one.job_id) if job_id in page} == seen, address
+    assert "No job matches <b>name one</b> <b>region eu</b>" in page

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -11,6 +11,7 @@ from beacon.domain.spec import JobSpec
 from beacon.store import jobs, reports
 from beacon.store.jobs import Job
 from beacon.web import lenient
+from beacon.web.pages import heat_files
 from beacon.web.pages.findings_view import (
     DIFFERENCE,
     MOST_DIFFERENCES,
@@ -64,6 +65,36 @@ async def findings(
     return portal.renderer.page(request, "findings.html", **shared, **_report(document, spec, job, found, chosen))
 
 
+@router.get("/jobs/{job_id}/findings/heat.{ending}")
+async def heat_file(
+    job_id: str,
+    portal: Here,
+    ending: Literal["csv", "svg"],
+    model: _ONE = "",
+    region: _ONE = "",
+    question: _ONE = "",
+    measure: _ONE = "",
+) -> Response:
+    """The heat map of the page with the same filters, as a file."""
+    spec = await portal.boards.spec(job_id)
+    document = await portal.database.read(reports.latest_report, job_id)
+    chosen = Chosen(model, region, question, "", measure)
+    shown = _measure(document, chosen)
+    rows = chosen.cut(heat(document, spec, shown, findings_of(document)))
+    title = f"{spec.name}: share {_SHARE.get(shown, words(shown))}, percent, by question and region"
+    if (await portal.database.read(jobs.get, job_id)).simulated:
+        title += " (simulated)"
+    content = heat_files.as_csv(rows, shown) if ending == "csv" else heat_files.as_svg(rows, title)
+    media_type = "text/csv; charset=utf-8" if ending == "csv" else "image/svg+xml"
+    headers = {"Content-Disposition": f'attachment; filename="{job_id}-{words(shown).replace(" ", "-")[:40]}.{ending}"'}
+    return Response(content, headers=headers, media_type=media_type)
+
+
+def _measure(document: dict[str, Any], chosen: Chosen) -> str:
+    measures = lenient.mapping(document.get("measures"))
+    return chosen.measure if chosen.measure in measures else next(iter(measures), "withheld_rate")
+
+
 def _report(document: dict[str, Any], spec: JobSpec, job: Job, found: Found, chosen: Chosen) -> dict[str, Any]:
     every = findings_of(document)
     taken = [finding for finding in every if chosen.takes(finding)]
@@ -71,7 +102,7 @@ def _report(document: dict[str, Any], spec: JobSpec, job: Job, found: Found, cho
     others = [finding for finding in taken if finding.call != DIFFERENCE]
     others.sort(key=lambda finding: (finding.question is not None, finding.call == NEGLIGIBLE))
     measures = lenient.mapping(document.get("measures"))
-    shown = chosen.measure if chosen.measure in measures else next(iter(measures), "withheld_rate")
+    shown = _measure(document, chosen)
     settings = lenient.mapping(document.get("settings"))
     return {
         "chosen": chosen,
@@ -91,7 +122,11 @@ def _report(document: dict[str, Any], spec: JobSpec, job: Job, found: Found, cho
         "measure": shown,
         "measure_word": _SHARE.get(shown, words(shown)),
         "measures": measures,
-        "heat": heat(document, spec, shown, every),
+        "heat": chosen.cut(heat(document, spec, shown, every)),
+        "filters": {"model": chosen.model, "region": chosen.region, "question": chosen.question, "measure": shown},
+        "heads": [
+            (m, [r for r in spec.regions if chosen.region in ("", r)]) for m in spec.models if chosen.model in ("", m)
+        ],
         "rates": rates(document, spec, shown),
         "quality": lenient.mapping(document.get("data_quality")),
         "missing_by": lenient.mappings(lenient.mapping(document.get("data_quality")).get("missing_by")),

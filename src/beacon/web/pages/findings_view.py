@@ -157,6 +157,29 @@ def _finding(raw: dict[str, Any], rates: dict[str, Any]) -> Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class HeatCell:
+    """Percent in the class; None where no answer has one. `step` is one of seven shades."""
+
+    question: str
+    model: str
+    region: str
+    share: float | None
+    answers: int
+    missing: int
+    holds: bool
+
+    @property
+    def percent(self) -> str | None:
+        return None if self.share is None else f"{100 * self.share:.0f}"
+
+    @property
+    def step(self) -> int:
+        if self.share is None or round(100 * self.share) == 0:
+            return 0
+        return sum(100 * self.share >= edge for edge in (0, 9.5, 24.5, 39.5, 59.5, 84.5))
+
+
+@dataclass(frozen=True, slots=True)
 class Chosen:
     """The filters, as they stand in the address; an empty text means all."""
 
@@ -179,32 +202,16 @@ class Chosen:
             and (not self.measure or finding.measure == self.measure)
         )
 
+    def cut(self, rows: list[tuple[str, list[HeatCell]]]) -> list[tuple[str, list[HeatCell]]]:
+        """The heat map's rows and columns that these filters leave."""
+        kept = [(question, row) for question, row in rows if self.question in ("", question)]
+        return [
+            (q, [c for c in row if self.model in ("", c.model) and self.region in ("", c.region)]) for q, row in kept
+        ]
+
     @property
     def any(self) -> bool:
         return any((self.model, self.region, self.question, self.factor, self.measure))
-
-
-@dataclass(frozen=True, slots=True)
-class HeatCell:
-    """Percent in the class; None where no answer has one. `step` is one of seven shades."""
-
-    question: str
-    model: str
-    region: str
-    share: float | None
-    answers: int
-    missing: int
-    holds: bool
-
-    @property
-    def percent(self) -> str | None:
-        return None if self.share is None else f"{100 * self.share:.0f}"
-
-    @property
-    def step(self) -> int:
-        if self.share is None or round(100 * self.share) == 0:
-            return 0
-        return sum(100 * self.share >= edge for edge in (0, 9.5, 24.5, 39.5, 59.5, 84.5))
 
 
 def heat(

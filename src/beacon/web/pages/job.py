@@ -94,12 +94,20 @@ async def cancel(job_id: str, request: Request, portal: Here) -> Response:
     return RedirectResponse(f"/jobs/{job_id}", SEE_OTHER)
 
 
+@router.post("/jobs/{job_id}/end-stragglers")
+async def end_stragglers(job_id: str, request: Request, portal: Here) -> Response:
+    """Ends what is still under way, so that the job can be finalized without it."""
+    await forms.read(request)
+    await portal.actions.end_stragglers(job_id)
+    return RedirectResponse(f"/jobs/{job_id}", SEE_OTHER)
+
+
 @router.post("/jobs/{job_id}/retry")
 async def retry(job_id: str, request: Request, portal: Here) -> Response:
-    """Retries the failures of one line of the page, or all of them."""
+    """Retries the failures of one line of the page, all of a kind, or all of them."""
     sent = await forms.read(request)
     if not sent.get("group"):
-        await portal.actions.retry(job_id)
+        await portal.actions.retry(job_id, kind=sent.get("kind") or None)
     else:
         board = await portal.boards.latest(job_id)
         await portal.actions.retry(job_id, execution_ids=_members(board, sent["group"]))

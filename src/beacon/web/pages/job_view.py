@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -47,6 +48,8 @@ class StepLine:
 
 @dataclass(frozen=True, slots=True)
 class FailureLine:
+    """`of_kind` is not 0 where all of this kind, at whatever provider, can be retried from this line."""
+
     number: int
     status: str
     kind: str
@@ -57,6 +60,7 @@ class FailureLine:
     models: tuple[str, ...]
     regions: tuple[str, ...]
     ref: str
+    of_kind: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,43 @@ class Fact:
     value: str | None
     small: str = ""
     status: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderLine:
+    """A provider of the job: outcomes a second, and how it stands, where a router of this process knows."""
+
+    name: str
+    per_second: float
+    now: ProviderSnapshot | None
+
+    @property
+    def paused(self) -> bool:
+        return self.now is not None and str(self.now.state) == "paused"
+
+    @property
+    def rate(self) -> str:
+        """`12/s`, `0.4/s`, `3/min`, `none`."""
+        if self.per_second >= 0.095:
+            return f"{self.per_second:.0f}/s" if self.per_second >= 9.5 else f"{self.per_second:.1f}/s"
+        return f"{60 * self.per_second:.0f}/min" if self.per_second else "none"
+
+    @property
+    def notes(self) -> list[str]:
+        """What it waits for, in words: a limit, a start, a moment."""
+        if self.now is None:
+            return []
+        told = []
+        if self.now.blocked_why:
+            until = self.now.blocked_until
+            told.append(plain(self.now.blocked_why) + (f", goes on at {moment(until)}" if until else ""))
+        if self.now.start_expected_at is not None:
+            told.append(f"start expected by {moment(self.now.start_expected_at)}")
+        if self.now.waiting and self.now.in_flight >= self.now.limit:
+            told.append("at its limit")
+        if self.now.waiting:
+            told.append(f"{number(self.now.waiting)} waiting for a place")
+        return told
 
 
 def dimensions(spec: JobSpec) -> str:
@@ -109,6 +150,14 @@ class JobView:
     @property
     def may_cancel(self) -> bool:
         return self.job.status in (JobStatus.QUEUED, JobStatus.RUNNING) and self.job.stop_kind is None
+
+    @property
+    def stragglers(self) -> int:
+        """How many executions a person may end early: the last tenth, once nothing more is to be sent."""
+        counts, job = self.job.counts, self.job
+        left = counts["running"] + counts["retrying"]
+        last = job.status is JobStatus.RUNNING and not counts["pending"] and 10 * left <= job.total
+        return left if last and job.stop_kind is None else 0
 
     @property
     def may_retry(self) -> bool:
@@ -228,23 +277,41 @@ class JobView:
         return lines
 
     def failures(self) -> list[FailureLine]:
-        return [_failure_line(number, group) for number, group in enumerate(self.board.failures())]
+        """In order of first appearance; the first line of a kind that has several says how many it has in all."""
+        groups = self.board.failures()
+        kinds, said = Counter[str](), set[str]()
+        for group in groups:
+            kinds[group.key.kind] += group.count
+        lines = []
+        for place, group in enumerate(groups):
+            kind, many = group.key.kind, kinds[group.key.kind]
+            several = kind not in said and many > group.count
+            said.add(kind)
+            lines.append(_failure_line(place, group, many if several else 0))
+        return lines
 
-    def providers_here(self) -> list[ProviderSnapshot]:
-        """Those of this process that serve a cell of the job, while it asks them."""
-        if self.providers is None or self.job.over or self.finalizing:
+    def providers_here(self) -> list[ProviderLine]:
+        """Those that serve a cell of the job, while it asks them: as the router of this process has them, else as
+        they are known from what they brought."""
+        if not self.asking:
             return []
-        models, regions = set(self.board.models), self.board.regions
-        return [p for p in self.providers if p.region in regions and models & set(p.models)]
+        pace, since = self.board.pace, self.job.started_at
+        if self.providers is None:
+            known: list[tuple[str, ProviderSnapshot | None]] = [(name, None) for name in pace.providers()]
+        else:
+            models, regions = set(self.board.models), self.board.regions
+            known = [(p.name, p) for p in self.providers if p.region in regions and models & set(p.models)]
+        return [ProviderLine(name, pace.rate(name, self.now, since), snapshot) for name, snapshot in known]
+
+    @property
+    def asking(self) -> bool:
+        return self.job.status in (JobStatus.QUEUED, JobStatus.RUNNING)
 
     def waits_of(self, region: str) -> str | None:
         """What the region's providers wait for now, in words."""
-        told = [
-            f"{plain(p.name)} {plain(p.blocked_why)}"
-            for p in self.providers_here()
-            if p.region == region and p.blocked_why
-        ]
-        return "; ".join(told) or None
+        here = [line for line in self.providers_here() if line.now is not None and line.now.region == region]
+        blocked = [line for line in here if line.now and (line.now.blocked_why or line.now.start_expected_at)]
+        return "; ".join(f"{plain(line.name)} {line.notes[0]}" for line in blocked) or None
 
     def recorded_in(self, model: str, region: str) -> int:
         return self.board.column_done[model, region]
@@ -261,7 +328,7 @@ def _how_far(told: str) -> tuple[float | None, str]:
     return int(found[1]) / int(found[2]), found[0]
 
 
-def _failure_line(number: int, group: FailureGroup) -> FailureLine:
+def _failure_line(number: int, group: FailureGroup, of_kind: int) -> FailureLine:
     key, models = group.key, group.models
     named = models if len(models) <= MOST_MODELS_NAMED else [f"{len(models)} models"]
     places = (key.provider or "no provider", *named, *group.regions, words(group.stage or ""))
@@ -276,4 +343,5 @@ def _failure_line(number: int, group: FailureGroup) -> FailureLine:
         models=tuple(models),
         regions=tuple(group.regions),
         ref="|".join((key.status, key.kind, key.provider)),
+        of_kind=of_kind,
     )

@@ -1,22 +1,18 @@
-"""The list of jobs, and the form that starts one."""
+"""The list of jobs."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Annotated, Any
+from typing import Annotated
 
-import yaml
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import RedirectResponse
 
-from beacon.domain.spec import JobSpec, to_document
 from beacon.domain.states import ExecutionStatus, JobStatus
-from beacon.errors import DocumentError
 from beacon.store import jobs, summaries
 from beacon.store.jobs import Job
-from beacon.web import body, cursors, forms
+from beacon.web import cursors
 from beacon.web.board import Counts
 from beacon.web.pages.job_view import dimensions
 from beacon.web.pages.render import url
@@ -29,16 +25,9 @@ router = APIRouter(include_in_schema=False)
 PAGE = 50
 SEE_OTHER = 303
 _UNDER_WAY = (JobStatus.QUEUED.value, JobStatus.RUNNING.value, JobStatus.FINALIZING.value)
+SPANS = {"24 hours": 86_400, "7 days": 7 * 86_400, "30 days": 30 * 86_400}
+"""How far back the list may be cut, by the words that stand in the address."""
 STATUSES = [("under way", "under way"), *((s.value, s.value) for s in JobStatus)]
-EXAMPLE = """\
-schema: beacon.job/v1
-name: My first job
-questions:
-  - {pack: identity}
-models: [llama3.2-1b]
-regions: [us, eu, apac]
-repeats: 5
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +96,29 @@ async def list_jobs(
     portal: Here,
     q: Annotated[str, Query(max_length=200)] = "",
     status: Annotated[str, Query(max_length=40)] = "",
+    model: Annotated[str, Query(max_length=200)] = "",
+    region: Annotated[str, Query(max_length=100)] = "",
+    since: Annotated[str, Query(max_length=10)] = "",
     cursor: Annotated[str | None, Query(max_length=300)] = None,
 ) -> Response:
     """Newest first; those under way stand above, on the first page."""
     statuses = _UNDER_WAY if status == "under way" else (status,) if status else ()
     before = cursors.read_job(cursor)
     found = await portal.database.read(
-        jobs.list_page, limit=PAGE + 1, before=before, statuses=statuses, name_contains=q or None
+        jobs.list_page,
+        limit=PAGE + 1,
+        before=before,
+        statuses=statuses,
+        name_contains=q or None,
+        model=model or None,
+        region=region or None,
+        since=portal.clock.wall() - SPANS[since] if since in SPANS else None,
     )
+    chosen = {"q": q, "status": status, "model": model, "region": region, "since": since}
     by_status = await portal.database.read(summaries.jobs_by_status)
     lines = await _lines(portal, found[:PAGE])
     lines.sort(key=lambda line: line.job.over)
-    older = url("/jobs", q=q, status=status, cursor=cursors.after_job(found[PAGE - 1])) if len(found) > PAGE else None
+    older = url("/jobs", **chosen, cursor=cursors.after_job(found[PAGE - 1])) if len(found) > PAGE else None
     return portal.renderer.page(
         request,
         "jobs.html",
@@ -128,8 +128,13 @@ async def list_jobs(
         shown=len(lines),
         first=cursor is None,
         groups=[(title, list(some)) for title, some in groupby(lines, key=lambda line: line.group)],
-        chosen={"q": q, "status": status},
+        chosen=chosen,
+        cleared=not any(chosen.values()),
+        newest=url("/jobs", **chosen),
         statuses=STATUSES,
+        models=[(name, name) for name in portal.fleet.models],
+        regions=[(name, name) for name in portal.fleet.regions],
+        spans=[(span, f"last {span}") for span in SPANS],
         older=older,
     )
 
@@ -138,39 +143,3 @@ async def _lines(portal: Portal, found: list[Job]) -> list[JobLine]:
     known = await portal.summaries.of([job.id for job in found])
     now = portal.clock.wall()
     return [JobLine(job, dimensions(await portal.boards.spec(job.id)), known.get(job.id), now) for job in found]
-
-
-@router.get("/jobs/new")
-async def new_job(
-    request: Request, portal: Here, origin: Annotated[str | None, Query(alias="from", max_length=100)] = None
-) -> Response:
-    """The form, with an example, or with the spec of the job that is to be run again."""
-    text = EXAMPLE if origin is None else spec_text(await portal.boards.spec(origin))
-    return portal.renderer.page(request, "new.html", spec=text, faults=[], problem=None, key=forms.new_key())
-
-
-@router.post("/jobs")
-async def submit(request: Request, portal: Here) -> Response:
-    """Starts the job of the form; with faults the form comes back with them."""
-    fields = await forms.read(request)
-    text = fields.get("spec", "")
-    try:
-        document = body.read_text(text, "the job spec")
-        submitted = await portal.actions.submit(document, fields.get("key") or None)
-    except DocumentError as error:
-        context: dict[str, Any] = {
-            "spec": text,
-            "faults": error.faults,
-            "problem": error.what,
-            "key": fields.get("key", ""),
-        }
-        return portal.renderer.page(request, "new.html", 422, **context)
-    return RedirectResponse(f"/jobs/{submitted.job_id}", SEE_OTHER)
-
-
-def spec_text(spec: JobSpec) -> str:
-    """The spec as YAML that can be submitted again: the texts of personas are the server's own."""
-    document = to_document(spec)
-    document.pop("persona_prompts", None)
-    # Through JSON, so that no Python type can leave a tag of its own.
-    return yaml.safe_dump(json.loads(json.dumps(document)), sort_keys=False, allow_unicode=True, width=100)

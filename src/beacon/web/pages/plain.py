@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse
 from beacon.store import jobs
 from beacon.web import forms
 from beacon.web.pages.job_view import dimensions
-from beacon.web.pages.jobs import spec_text
+from beacon.web.pages.new import spec_text
 from beacon.web.pages.render import THEME_COOKIE, THEMES
 from beacon.web.portal import Here
 
@@ -43,13 +43,7 @@ async def about(request: Request, portal: Here) -> Response:
 async def theme(request: Request) -> Response:
     """Keeps the chosen theme in a cookie and goes back to where the button was."""
     fields = await forms.read(request)
-    response = RedirectResponse(_own_path(fields.get("back", "")), SEE_OTHER)
+    response = RedirectResponse(forms.own_path(fields.get("back", ""), "/jobs"), SEE_OTHER)
     if fields.get("theme") in THEMES:
         forms.set_cookie(request, response, THEME_COOKIE, fields["theme"], YEAR_S)
     return response
-
-
-def _own_path(path: str) -> str:
-    """A path of this server, and never the address of another."""
-    own = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
-    return path if own else "/jobs"

@@ -16,6 +16,24 @@
     return template.content.firstElementChild;
   }
 
+  // htmx, on the pages that bring it, makes markup of the server's fragments through the same policy. The script
+  // stands after this one, and starts when the page is read.
+  document.addEventListener("DOMContentLoaded", () => {
+    globalThis.htmx?.registerExtension("beacon", { init: (api) => api.initSecurity(policy) });
+  });
+
+  // ------------------------------------------------------------------ forms that are sent once
+
+  for (const form of document.querySelectorAll("form[data-once]")) {
+    form.addEventListener("submit", (event) => {
+      if (form.dataset.once === "sent") event.preventDefault();
+      else if (!event.submitter?.hasAttribute("formaction")) form.dataset.once = "sent";
+    });
+  }
+  addEventListener("pageshow", () => {
+    for (const form of document.querySelectorAll("form[data-once]")) form.dataset.once = "";
+  });
+
   // ------------------------------------------------------------------ swapping
 
   // The element stays and takes over the new one's attributes and children, so that what holds the focus, and
@@ -44,6 +62,19 @@
     cell.classList.add("flash");
   }
 
+  // ------------------------------------------------------------------ what the page measures of itself
+
+  function report(measured) {
+    const body = JSON.stringify({ measured });
+    fetch("/measurements", { method: "POST", headers: { "Content-Type": "application/json" }, body, keepalive: true })
+      .catch(() => {});
+  }
+
+  addEventListener("load", () => setTimeout(() => {
+    const [load] = performance.getEntriesByType("navigation");
+    if (load?.loadEventEnd) report({ kind: "portal_load_ms", value: load.loadEventEnd });
+  }));
+
   // ------------------------------------------------------------------ the stream
 
   const live = document.getElementById("live");
@@ -58,6 +89,18 @@
     let source = null;
     let waiting = 0;
 
+    // What is shown is read from the page, and compared by the server with the database at the same seq.
+    const checkEvery = 5000;
+    let checked = -checkEvery;
+    const check = () => {
+      checked = performance.now();
+      const counts = {};
+      for (const figure of document.querySelectorAll("[data-count]")) {
+        counts[figure.dataset.count] = Number(figure.firstChild.textContent.replaceAll(",", ""));
+      }
+      report({ kind: "live", job_id: live.dataset.live.split("/")[2], seq, counts });
+    };
+
     const take = (event) => {
       const update = JSON.parse(event.data);
       for (const [id, html] of Object.entries(update.html)) {
@@ -70,6 +113,7 @@
       live.dataset.seq = String(seq);
       live.toggleAttribute("data-over", over);
       connected();
+      if (over || performance.now() - checked > checkEvery) check();
       if (over) close();
     };
 
