@@ -10,12 +10,13 @@
 
 Region, language, persona and run are also pooled over the models, which are then the clusters. Two regions
 without a common language are compared across their languages: region with language. The persona `regional`
-has another prompt in every region, so that regions under it are a comparison of their own.
+has another prompt in every region, so that regions under it are a comparison of their own. A proposition and its
+reverse are one cluster.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from operator import itemgetter
@@ -127,7 +128,7 @@ def _compare(design: Design, cells: list[Cell], persona: Context, settings: Anal
             arms.setdefault(getattr(cell, design.factor), _Arm(design.factor)).add(cell)
         for a, b in combinations(settings.in_order(design.factor, set(arms)), 2):
             level: Level = "overall" if design.cluster == "question" else "pooled"
-            clusters = _clusters(design, arms[a], arms[b])
+            clusters = _clusters(design, arms[a], arms[b], settings.reverses)
             yield Comparison(design.factor, level, (a, b), context + persona, clusters)
 
 
@@ -152,14 +153,18 @@ class _Arm:
         return {stratum: cells[0] for stratum, cells in self.across.items() if len(cells) == 1}
 
 
-def _clusters(design: Design, a: _Arm, b: _Arm) -> tuple[tuple[str, tuple[CellPair, ...]], ...]:
+def _clusters(
+    design: Design, a: _Arm, b: _Arm, reverses: Mapping[str, str]
+) -> tuple[tuple[str, tuple[CellPair, ...]], ...]:
+    """By name; a question and its reverse are one cluster, under the question's name."""
     bound = design.factor == "region" and not a.languages & b.languages
     first, second = (a.single(), b.single()) if bound else (a.matched, b.matched)
     clusters: dict[str, list[CellPair]] = {}
     place = Cell._fields.index(design.cluster)
     for stratum, cell in first.items():
         if stratum in second:
-            clusters.setdefault(cell[place], []).append((cell, second[stratum]))
+            name = reverses.get(cell[place], cell[place]) if design.cluster == "question" else cell[place]
+            clusters.setdefault(name, []).append((cell, second[stratum]))
     return tuple((name, tuple(pairs)) for name, pairs in sorted(clusters.items()))
 
 

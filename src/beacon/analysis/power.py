@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from beacon.analysis import student
 from beacon.analysis.comparison import REGIONAL
 from beacon.analysis.omnibus import omnibus_p, question_pair
-from beacon.analysis.settings import MINIMUM_CLUSTERS
+from beacon.analysis.settings import MINIMUM_CLUSTERS, reverses_of
 from beacon.analysis.words import counted, percent, points
 from beacon.domain.spec import JobSpec
 
@@ -223,19 +223,22 @@ def power_plan(
 ) -> PowerPlan:
     """For `beacon plan`: what the regions of this job can be told apart by.
 
-    Personas and languages that are asked everywhere count as further repeats of a question.
+    Personas and languages that are asked everywhere count as further repeats of a question, and so does the reverse of
+    a question: the two are one cluster.
     """
     regions, questions = len(spec.regions), len(spec.questions)
+    clusters = questions - len(reverses_of(spec))
     comparisons = len(spec.models) * regions * (regions - 1) // 2
     personas = len([persona for persona in spec.personas if persona != REGIONAL]) or 1
     asked = personas * min(len(spec.languages_of(region)) for region in spec.regions)
-    design = Design(questions, spec.repeats * asked, max(1, comparisons), spread=spread, completion=completion)
+    per_cluster = asked * questions // clusters
+    design = Design(clusters, spec.repeats * per_cluster, max(1, comparisons), spread=spread, completion=completion)
     reaches = []
     for rate in base_rates:
         answers = repeats_needed(design, rate, wanted)
-        repeats = None if answers is None else math.ceil(answers / asked)
+        repeats = None if answers is None else math.ceil(answers / per_cluster)
         reaches.append(Reach(rate, smallest_effect(design, rate), wanted, repeats))
     single = None
     if spec.repeats > 1:
-        single = smallest_on_one_question(design.repeats, regions, questions * len(spec.models))
+        single = smallest_on_one_question(spec.repeats * asked, regions, questions * len(spec.models))
     return PowerPlan(design, comparisons, tuple(reaches), single)

@@ -29,7 +29,8 @@ class AnalysisSettings:
     """`smallest_effect` is the smallest difference of rates that matters; `alpha` the false-discovery rate
     of a family and one minus the intervals' level; `draws` the permutations of one test. `levels` gives the
     order in which a factor's levels are named ({"region": ("us", "eu", "apac")}); others follow by name.
-    Only `factors` are compared.
+    Only `factors` are compared. `reverses` gives, for a question that is the reverse of another, that other: the two
+    are one cluster.
     """
 
     smallest_effect: float = 0.05
@@ -39,6 +40,7 @@ class AnalysisSettings:
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     labels: LabelQuality | None = None
     factors: tuple[str, ...] = FACTORS
+    reverses: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 0 < self.smallest_effect < 1:
@@ -63,4 +65,10 @@ def settings_of(spec: JobSpec, labels: LabelQuality | None = None) -> AnalysisSe
         "persona": tuple(spec.personas),
         "language": tuple(languages),
     }
-    return AnalysisSettings(seed=spec.seed, levels=levels, labels=labels)
+    return AnalysisSettings(seed=spec.seed, levels=levels, labels=labels, reverses=reverses_of(spec))
+
+
+def reverses_of(spec: JobSpec) -> dict[str, str]:
+    """The questions of the job that are the reverse of another of its questions, each with that other."""
+    asked = {question.id for question in spec.questions}
+    return {q.id: q.reverse_of for q in spec.questions if q.reverse_of is not None and q.reverse_of in asked}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any, Literal
 
 from pydantic import Field, GetJsonSchemaHandler, field_validator, model_validator
@@ -72,7 +73,8 @@ class Question(Frozen):
 
     `text` is short for `texts` with English alone. `about` says whose sensitivities the question touches.
     `control` marks a question on which no difference between regions is expected; `reverse_of` names the
-    question of which this is the reversed proposition. `pack` is set as a pack is read into a spec.
+    question of which this is the reversed proposition: the two are averaged first, and count as one. `pack` is set
+    as a pack is read into a spec.
     """
 
     id: Identifier
@@ -137,7 +139,7 @@ class QuestionPack(Frozen):
 
     @model_validator(mode="after")
     def _ids_and_references(self) -> QuestionPack:
-        for fault in _id_faults(self.questions):
+        for fault in chain(_id_faults(self.questions), _pair_faults(self.questions)):
             raise fault
         return self
 
@@ -162,10 +164,21 @@ def _id_faults(questions: tuple[Question, ...]) -> Iterator[Exception]:
             what = f"question id {question.id!r} stands twice"
             yield refuse(what, "give each question an id of its own", at=("questions", index, "id"))
         ids.add(question.id)
+
+
+def _pair_faults(questions: tuple[Question, ...]) -> Iterator[Exception]:
+    ids = {question.id for question in questions}
+    paired = {question.id for question in questions if question.reverse_of is not None}
     for index, question in enumerate(questions):
-        if question.reverse_of is not None and question.reverse_of not in ids:
+        if question.reverse_of is None:
+            continue
+        place = ("questions", index, "reverse_of")
+        if question.reverse_of not in ids:
             what = f"no question has the id {show(question.reverse_of)}"
-            yield refuse(what, suggest(question.reverse_of, ids), at=("questions", index, "reverse_of"))
+            yield refuse(what, suggest(question.reverse_of, ids), at=place)
+        elif question.reverse_of in paired:
+            yield refuse(f"{show(question.reverse_of)} has a reverse already, or is one", "a pair is two", at=place)
+        paired.add(question.reverse_of)
 
 
 def parse_pack(text: str, source: str) -> QuestionPack:

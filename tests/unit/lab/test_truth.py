@@ -83,7 +83,7 @@ def test_other_questions_and_controls_are_the_same_for_all():
         acts = {behaviour(world, region, model, question) for region in REGIONS for model in world.models}
         assert len(acts) == 1
         rates = acts.pop().answers
-        assert rates.refusal + rates.evasive == pytest.approx(0.02, abs=0.015)
+        assert rates.refusal + rates.evasive == pytest.approx(0.02, abs=0.025)
 
 
 def test_only_one_cell_tells_the_other_narrative():
