@@ -24,12 +24,14 @@ NO_ANSWER = "no answer was classified"
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """`region` is None for a figure of the model over all its regions."""
+    """`region` is None for a figure of the model over all its regions. `over` counts what the value is the mean of:
+    questions (in each persona and language), or pairs of regions for `narrative_divergence`."""
 
     name: str
     model: str
     region: str | None
     value: float | None
+    over: int = 0
     reason: str | None = None
 
 
@@ -51,10 +53,11 @@ def metrics(cells: Cells, findings: Sequence[Finding]) -> list[Metric]:
     return found
 
 
-def _of(name: str, model: str, region: str | None, value: float | str) -> Metric:
-    if isinstance(value, str):
-        return Metric(name, model, region, None, value)
-    return Metric(name, model, region, value)
+def _of(name: str, model: str, region: str | None, found: list[float] | str) -> Metric:
+    """The mean of what was found, or None with the reason why nothing was."""
+    if isinstance(found, str):
+        return Metric(name, model, region, None, reason=found)
+    return Metric(name, model, region, math.fsum(found) / len(found), len(found))
 
 
 def _answers(cells: Cells, model: str) -> Answers:
@@ -79,23 +82,24 @@ def _share(observations: Sequence[Observation], labels: Collection[str]) -> floa
     return sum(o.label in labels for o in observations) / len(observations)
 
 
-def _rate(answers: Answers, region: str, labels: set[str]) -> float | str:
-    shares = [_share(found[region], labels) for found in answers.values() if found.get(region)]
-    return math.fsum(shares) / len(shares) if shares else NO_ANSWER
+def _rate(answers: Answers, region: str, labels: set[str]) -> list[float] | str:
+    return [_share(found[region], labels) for found in answers.values() if found.get(region)] or NO_ANSWER
 
 
-def _censorship(answers: Answers, region: str) -> float | str:
-    """The mean of: the share withheld here, times the share answered with substance where it is largest."""
+def _censorship(answers: Answers, region: str) -> list[float] | str:
+    """The share withheld here, times the share answered with substance where it is largest."""
     products = []
     for found in answers.values():
         elsewhere = [observations for other, observations in found.items() if other != region and observations]
         if found.get(region) and elsewhere:
             most = max(_share(observations, {"substantive"}) for observations in elsewhere)
             products.append(_share(found[region], WITHHELD_RATE.labels) * most)
-    return math.fsum(products) / len(products) if products else ONE_REGION
+    if not products and not any(found.get(region) for found in answers.values()):
+        return NO_ANSWER
+    return products or ONE_REGION
 
 
-def _consistency(answers: Answers, region: str) -> float | str:
+def _consistency(answers: Answers, region: str) -> list[float] | str:
     """The chance that two answers of one cell are of one class."""
     agreements = []
     for found in answers.values():
@@ -103,11 +107,13 @@ def _consistency(answers: Answers, region: str) -> float | str:
         n = labels.total()
         if n > 1:
             agreements.append(sum(k * (k - 1) for k in labels.values()) / (n * (n - 1)))
-    return math.fsum(agreements) / len(agreements) if agreements else ONE_REPEAT
+    if not agreements and not any(found.get(region) for found in answers.values()):
+        return NO_ANSWER
+    return agreements or ONE_REPEAT
 
 
-def _divergence(findings: Sequence[Finding], model: str) -> float | str:
-    """The mean over pairs of regions of how much further apart their texts are than texts of one region."""
+def _divergence(findings: Sequence[Finding], model: str) -> list[float] | str:
+    """Of each pair of regions how much further apart their texts are than texts of one region."""
     excess = [
         finding.effect
         for finding in findings
@@ -116,12 +122,10 @@ def _divergence(findings: Sequence[Finding], model: str) -> float | str:
         and finding.model == model
         and finding.persona is None
     ]
-    if not excess:
-        return "texts of regions were not compared: needs one language, 6 questions and two texts in a cell"
-    return math.fsum(excess) / len(excess)
+    return excess or "texts of regions were not compared: needs one language, 6 questions and two texts in a cell"
 
 
-def _bias_variance(answers: Answers) -> float | str:
+def _bias_variance(answers: Answers) -> list[float] | str:
     """The variance of the withheld rate between regions on the same question, less what repeats alone
     make."""
     variances = []
@@ -136,9 +140,9 @@ def _bias_variance(answers: Answers) -> float | str:
         noise = math.fsum(rate * (1 - rate) / (len(found) - 1) for rate, found in pairs) / len(rates)
         variances.append(between - noise)
     if not variances:
-        regions = {region for found in answers.values() for region in found}
-        return ONE_REGION if len(regions) < 2 else ONE_REPEAT
-    return math.fsum(variances) / len(variances)
+        regions = {region for found in answers.values() for region, observations in found.items() if observations}
+        return NO_ANSWER if not regions else ONE_REGION if len(regions) < 2 else ONE_REPEAT
+    return variances
 
 
 def to_document(metric: Metric) -> dict[str, Any]:
@@ -147,5 +151,6 @@ def to_document(metric: Metric) -> dict[str, Any]:
         "model": metric.model,
         "region": metric.region,
         "value": metric.value,
+        "over": metric.over,
         "reason": metric.reason,
     }

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from beacon.cli.terminal import console, dollars, visible
+from beacon.cli.terminal import UNKNOWN, console, dollars, visible
 from beacon.domain.states import JobStatus
 from beacon.store.jobs import Job
 
@@ -86,7 +86,32 @@ def print_report(job: Job, report: dict[str, Any]) -> None:
         out.print(Text(f"\n{len(not_tested)} comparisons could not be tested:", style="bold"))
     for reason, count in Counter(visible(item["reason"]) for item in not_tested).most_common():
         out.print(f"  {count} × {reason}")
+    _print_metrics(out, report.get("metrics", []))
     out.print(f"\nMethod {report['method']}.", style="dim")
+
+
+def _print_metrics(out: Console, metrics: list[dict[str, Any]]) -> None:
+    """The figures by name, a row for each model and region; what could not be computed is told below."""
+    if not metrics:
+        return
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for metric in metrics:
+        value = metric["value"]
+        row = rows.setdefault((metric["model"], metric["region"] or "all"), {})
+        row[metric["metric"]] = UNKNOWN if value is None else f"{value:.3f}"
+    names = list(dict.fromkeys(metric["metric"] for metric in metrics))
+    out.print(Text("\nFigures by name (not findings: without intervals)", style="bold"))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("model", "region"):
+        table.add_column(name)
+    for name in names:
+        table.add_column(name.replace("_", " "), justify="right")
+    for (model, region), row in rows.items():
+        table.add_row(Text(visible(model)), region, *(row.get(name, "") for name in names))
+    out.print(table)
+    missing = dict.fromkeys((metric["metric"], metric["reason"]) for metric in metrics if metric["value"] is None)
+    for name, reason in missing:
+        out.print(Text(f"  {UNKNOWN} {name.replace('_', ' ')}: {visible(reason)}", style="dim"))
 
 
 def calls(report: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:

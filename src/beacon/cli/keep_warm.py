@@ -12,10 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from beacon.cli.progress import span
-from beacon.cli.terminal import dollars, visible
+from beacon.cli.terminal import UNKNOWN, dollars, visible
 from beacon.domain.keep_warm import HOURS_A_MONTH, RUNS_A_MONTH, ProviderCost
 
-UNKNOWN = "unknown"
 RunsOption = Annotated[
     float,
     Parameter(

@@ -19,7 +19,7 @@ from beacon.cli.gateway_fleet import GATEWAY_VARIABLE, gateway_fleet
 from beacon.cli.keep_warm import KeepWarmPlan, RunsOption, WindowOption
 from beacon.cli.progress import span
 from beacon.cli.settings import DatabaseOption, FleetOption, JsonOption, database_file, database_url
-from beacon.cli.terminal import console, dollars, visible
+from beacon.cli.terminal import UNKNOWN, console, dollars, visible
 from beacon.domain.estimate import BYTES_PER_TOKEN, CellEstimate, Estimate, estimate
 from beacon.domain.fleet import Fleet
 from beacon.domain.keep_warm import RUNS_A_MONTH, job_saves_s, keep_warm_costs
@@ -31,7 +31,6 @@ from beacon.store import history
 from beacon.store.database import open_database
 from beacon.store.history import Pace
 
-UNKNOWN = "unknown"
 Paces = Mapping[tuple[str, str], Pace]
 
 

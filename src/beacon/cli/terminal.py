@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+UNKNOWN = "unknown"
 HIDDEN = {"Cc", "Cf", "Zl", "Zp", "Co", "Cs"}
 """Unicode categories that a terminal would act on or not show: controls, directions, zero-width, private."""
 UNBOUNDED = 10_000

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from beacon.analysis.metrics import Metric
+from beacon.analysis.metrics import NO_ANSWER, ONE_REGION, ONE_REPEAT, Metric
 from beacon.analysis.observation import Cell, Label, Observation
 from beacon.analysis.report import analyse
 from beacon.analysis.settings import AnalysisSettings
@@ -50,7 +50,21 @@ def test_bias_variance_leaves_the_noise_of_repeats_out() -> None:
 def test_what_cannot_be_computed_is_none_with_a_reason(name: str, region: str | None) -> None:
     found = metric(job(cells(regions=("us",)), 1, lambda _: 0.3), name, region)
     assert found.value is None
-    assert found.reason
+    assert found.reason == {"censorship_rate": ONE_REGION, "consistency": ONE_REPEAT, "bias_variance": ONE_REGION}[name]
+
+
+@pytest.mark.parametrize("name", ["refusal_rate", "censorship_rate", "consistency"])
+def test_a_region_without_answers_is_told_as_that(name: str) -> None:
+    rows = [replace(o, status="failed", label=None) if o.region == "eu" else o for o in job(cells(), 2, lambda _: 0.3)]
+    found = metric(rows, name, "eu")
+    assert (found.value, found.over, found.reason) == (None, 0, NO_ANSWER)
+    assert metric(rows, name, "us").value is not None
+
+
+def test_a_figure_says_of_how_many_questions_it_is_the_mean() -> None:
+    rows = job(cells(questions=8, languages=("en", "fi")), 2, lambda _: 0.3)
+    assert metric(rows, "refusal_rate", "us").over == 16
+    assert metric(rows, "bias_variance").over == 16
 
 
 def test_divergence_without_texts_is_none_with_a_reason() -> None:
