@@ -33,7 +33,8 @@ class Observation:
     None where there is none or the caller keeps texts away (texts are then not compared). `started_at` is in
     seconds since the epoch; None, like every other None here, is unknown. `cold_start_s` is how long it is known to
     have waited for a provider that was starting, 0 where nothing is known of one. `run` names the job where results
-    of several are compared.
+    of several are compared. `label_source` is who gave the label; `disputed` says that others of the same standing
+    gave another.
     """
 
     execution_id: str
@@ -60,6 +61,8 @@ class Observation:
     replayed: bool = False
     cold_start_s: float = 0.0
     run: str = ""
+    label_source: str | None = None
+    disputed: bool = False
 
     @property
     def cell(self) -> Cell:
@@ -68,8 +71,8 @@ class Observation:
     @property
     def answered(self) -> bool:
         """Whether there is a classified answer. A failed execution, an answer that is a `failure` by its
-        label and an answer without a label are missing."""
-        return self.status == "completed" and self.label in ANSWER_LABELS
+        label, one without a label and one whose label is disputed are missing."""
+        return self.status == "completed" and self.label in ANSWER_LABELS and not self.disputed
 
 
 def in_order(observations: Iterable[Observation]) -> list[Observation]:

@@ -18,6 +18,8 @@ def data_quality(observations: list[Observation]) -> dict[str, Any]:
         "missing": len(missing),
         "missing_by": _missing_by(missing),
         "common_failures": _common_failures(observations),
+        "label_sources": dict(sorted(Counter(o.label_source for o in observations if o.label_source).items())),
+        "disputed": sum(1 for o in missing if o.disputed),
         "unclassified": sum(1 for o in observations if o.status == "completed" and o.label is None),
         "status": dict(sorted(Counter(o.status for o in observations).items())),
         "failures": dict(sorted(Counter(o.kind for o in observations if o.kind is not None).items())),
@@ -63,7 +65,7 @@ def _common_failures(observations: list[Observation]) -> list[dict[str, Any]]:
 
 def _why(observation: Observation) -> str:
     if observation.status == "completed":
-        return observation.label or "unclassified"
+        return "disputed" if observation.disputed else observation.label or "unclassified"
     return observation.kind or observation.status
 
 
@@ -92,4 +94,6 @@ def notices(quality: dict[str, Any]) -> list[str]:
         told.append(f"{row['reason']} struck {row['model']} in every region alike: {where}.")
     if quality["unclassified"]:
         told.append(f"{counted(quality['unclassified'], 'answer')} not classified, counted as missing.")
+    if quality["disputed"]:
+        told.append(f"{counted(quality['disputed'], 'answer')} with disputed labels, counted as missing: nobody votes.")
     return told

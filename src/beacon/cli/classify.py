@@ -39,13 +39,14 @@ def classify(
     file
         JSON lines, also compressed (.gz); `-` for stdin.
     """
-    with _opened(file) as lines, sink(output) as stream:
+    with opened(file) as lines, sink(output) as stream:
         for row in classify_rows(rows_of(lines, "stdin" if file == STDIN else str(file))):
             stream.write(_line(row))
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[Iterable[bytes]]:
+def opened(file: Path) -> Iterator[Iterable[bytes]]:
+    """The lines of a file, also compressed, or of stdin. Raises InputError."""
     if file == STDIN:
         yield sys.stdin.buffer
         return
@@ -62,12 +63,17 @@ def rows_of(lines: Iterable[bytes], name: str) -> Iterator[dict[str, Any]]:
 
     Raises InputError, which names the file and the line from 1, for one that cannot be used.
     """
+    for where, row in objects_of(lines, name):
+        text_of_row(row, where)
+        yield row
+
+
+def objects_of(lines: Iterable[bytes], name: str) -> Iterator[tuple[str, Any]]:
+    """What stands on each line, with its place as `name:line`. Raises InputError."""
     for number, line in enumerate(_each(lines, name), start=1):
         if line.strip():
             where = f"{name}:{number}"
-            row = _parsed(line, where)
-            text_of_row(row, where)
-            yield row
+            yield where, _parsed(line, where)
 
 
 def _each(lines: Iterable[bytes], name: str) -> Iterator[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -10,6 +11,10 @@ from cyclopts import Parameter
 from beacon.cli.findings import print_report
 from beacon.cli.reading import with_database
 from beacon.cli.settings import DatabaseOption, JobArgument, JsonOption
+from beacon.domain.clock import SystemClock
+from beacon.errors import InputError
+from beacon.runner.again import report_again
+from beacon.runner.analyst import Analyst
 from beacon.store import jobs, reports
 from beacon.store.database import Database
 from beacon.store.jobs import Job
@@ -20,21 +25,37 @@ def report(
     /,
     *,
     version: Annotated[int | None, Parameter(help="An earlier version of the report; default the newest.")] = None,
+    again: Annotated[
+        bool, Parameter(negative="", help="Analyse the stored answers anew; both reports are kept.")
+    ] = False,
     database: DatabaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print a job's report: what differs, what does not, what could not be tested, and how it was done.
 
     Example: `beacon report k3v9`
+
+    `--again` makes a further version from the answers and labels as they are now, by the method of this program. What
+    was sealed stays as it was: the new version is not part of the job's bundle.
     """
 
     async def read(database: Database) -> tuple[Job, dict[str, Any]]:
         job_id = await database.read(jobs.resolve_id, job)
+        if again:
+            made = await _again(database, job_id)
+            print(f"version {made} of the report; earlier ones by --version", file=sys.stderr)
         document = await database.read(reports.latest_report, job_id, version)
         return await database.read(jobs.get, job_id), document
 
+    if again and version is not None:
+        raise InputError("--again makes a new version and --version shows an earlier one", todo="give one of them")
     found, document = with_database(database, read)
     if as_json:
         print(json.dumps(document, ensure_ascii=False))
     else:
         print_report(found, document)
+
+
+async def _again(database: Database, job_id: str) -> int:
+    async with Analyst() as analyst:
+        return await report_again(database, job_id, analyst, SystemClock())

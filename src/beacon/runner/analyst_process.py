@@ -10,19 +10,22 @@ import json
 import os
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from beacon.analysis.answer import AnswerText, Classification
+from beacon.analysis.answer_card import measured_errors
 from beacon.analysis.classify import classify_batch
 from beacon.analysis.observation import Observation
 from beacon.analysis.report import analyse
-from beacon.analysis.settings import settings_of
+from beacon.analysis.settings import LabelQuality, settings_of
 from beacon.errors import BeaconError
 from beacon.runner.analyst import LENGTH_BYTES
 from beacon.runner.receipts import receipts_page, seal
 from beacon.store import executions, jobs
 from beacon.store.database import Database, open_database
+from beacon.store.labelling import MACHINE
 
 Classified = tuple[str, float | None, str, str]
 """label, score, reason, and flags joined by commas"""
@@ -54,7 +57,18 @@ async def _report_document(url: str, job_id: str) -> dict[str, Any]:
         observations = await observations_of(database, job_id)
     finally:
         await database.close()
-    return analyse(observations, settings_of(spec)).to_document()
+    return analyse(observations, settings_of(spec, label_quality(observations))).to_document()
+
+
+def label_quality(observations: Sequence[Observation]) -> LabelQuality | None:
+    """Who gave the labels, with the classifier's measured errors where any label is its own."""
+    sources = Counter(o.label_source for o in observations if o.label_source is not None)
+    if not sources:
+        return None
+    languages = {o.language.split("-")[0] for o in observations} if MACHINE in sources else set()
+    errors = {name: known for name in sorted(languages) if (known := measured_errors(name)) is not None}
+    named = [source if len(sources) == 1 else f"{source} ({count:,})" for source, count in sorted(sources.items())]
+    return LabelQuality(", ".join(named), errors)
 
 
 async def observations_of(database: Database, job_id: str) -> list[Observation]:
@@ -82,6 +96,8 @@ def observation(row: dict[str, Any], cold_start_s: float = 0.0) -> Observation:
         status=row["status"],
         kind=row["kind"],
         label=row["label"],
+        label_source=row["source"],
+        disputed=bool(row["disputed"]),
         score=row["score"],
         flags=frozenset(flag for flag in flags.split(",") if flag),
         answer=row["answer"],

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, and_, case, func, select
+from sqlalchemy import ColumnElement, Connection, FromClause, ScalarSelect, Select, and_, case, func, select
 
 from beacon.domain.failure import Stage
 from beacon.domain.states import OPEN, TERMINAL, ExecutionStatus
@@ -136,8 +136,9 @@ class Filter:
 
 def _with_results(job_id: str) -> Select[Any]:
     mine = and_(labels.c.execution_id == executions.c.id, labels.c.source == best_source())
+    of_label = (labels.c.label, labels.c.score, labels.c.reason, labels.c.source, labels.c.flags)
     return (
-        select(*_SHOWN, labels.c.label, labels.c.score, labels.c.reason, labels.c.source, labels.c.flags)
+        select(*_SHOWN, *of_label, disputed().label("disputed"))
         .select_from(executions.outerjoin(results).outerjoin(labels, mine))
         .where(executions.c.job_id == job_id)
         .order_by(executions.c.ordinal)
@@ -150,14 +151,27 @@ def best_source() -> ScalarSelect[str]:
     Looked up for each execution that is shown; ranking all labels of the database first would take seconds.
     """
     given = labels.alias()
-    rank = case(
+    ranked = select(given.c.source).where(given.c.execution_id == executions.c.id)
+    return ranked.order_by(_rank(given), given.c.source).limit(1).correlate(executions).scalar_subquery()
+
+
+def disputed() -> ColumnElement[bool]:
+    """Whether the sources that count disagree: two people, two imports or two judges. Nobody votes."""
+    given, best = labels.alias(), labels.alias()
+    highest = select(func.min(_rank(best))).where(best.c.execution_id == executions.c.id).correlate(executions)
+    said = select(func.count(given.c.label.distinct())).where(
+        given.c.execution_id == executions.c.id, _rank(given) == highest.scalar_subquery()
+    )
+    return said.correlate(executions).scalar_subquery() > 1
+
+
+def _rank(given: FromClause) -> ColumnElement[int]:
+    return case(
         (given.c.source.startswith("person"), 0),
         (given.c.source.startswith("import"), 1),
         (given.c.source.startswith("judge"), 2),
         else_=3,
     )
-    ranked = select(given.c.source).where(given.c.execution_id == executions.c.id).order_by(rank, given.c.source)
-    return ranked.limit(1).correlate(executions).scalar_subquery()
 
 
 def page(

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, insert, select
+from sqlalchemy import Connection, and_, case, delete, func, insert, or_, select
 
+from beacon.store.executions import disputed as is_disputed
 from beacon.store.tables import executions, labels, results
 
 MACHINE = "beacon"
@@ -54,6 +55,65 @@ def unlabelled(connection: Connection, job_id: str, limit: int) -> list[Unlabell
         .limit(limit)
     )
     return [Unlabelled(*row) for row in connection.execute(query)]
+
+
+@dataclass(frozen=True, slots=True)
+class Doubtful:
+    """An answer that a person had better read: `score` is the classifier's probability of its own label."""
+
+    execution_id: str
+    question_id: str
+    language: str
+    answer: str
+    score: float | None
+    disputed: bool
+
+
+def doubtful(connection: Connection, job_id: str, source: str, limit: int) -> list[Doubtful]:
+    """Answers that `source` has not labelled yet: what is disputed first, then what the classifier is least sure of.
+
+    What a rule decided is certain (score 1), and not doubtful.
+    """
+    mine, machine = labels.alias(), labels.alias()
+    contested = is_disputed().label("disputed")
+    query = (
+        select(executions.c.id, executions.c.question_id, executions.c.language, results.c.answer)
+        .add_columns(machine.c.score, contested)
+        .join(results, results.c.execution_id == executions.c.id)
+        .outerjoin(machine, and_(machine.c.execution_id == executions.c.id, machine.c.source == MACHINE))
+        .outerjoin(mine, and_(mine.c.execution_id == executions.c.id, mine.c.source == source))
+        .where(executions.c.job_id == job_id, mine.c.execution_id.is_(None))
+        .where(or_(machine.c.score < 1, machine.c.label.is_(None), contested))
+        .order_by(case((contested, 0), else_=1), machine.c.score, executions.c.ordinal)
+        .limit(limit)
+    )
+    return [Doubtful(*row) for row in connection.execute(query)]
+
+
+def counts(connection: Connection, job_id: str) -> list[tuple[str, str, int]]:
+    """How often each source gave each label in the job, as (source, label, count)."""
+    query = (
+        select(labels.c.source, labels.c.label, func.count())
+        .join(executions, executions.c.id == labels.c.execution_id)
+        .where(executions.c.job_id == job_id)
+        .group_by(labels.c.source, labels.c.label)
+        .order_by(labels.c.source, labels.c.label)
+    )
+    return [(source, label, count) for source, label, count in connection.execute(query)]
+
+
+def disputes(connection: Connection, job_id: str) -> dict[str, dict[str, str]]:
+    """Of the disputed answers, by execution: who says what."""
+    query = (
+        select(labels.c.execution_id, labels.c.source, labels.c.label)
+        .join(executions, executions.c.id == labels.c.execution_id)
+        .where(executions.c.job_id == job_id, is_disputed())
+        .order_by(executions.c.ordinal, labels.c.source)
+    )
+    found: dict[str, dict[str, str]] = {}
+    for execution_id, source, label in connection.execute(query):
+        found.setdefault(execution_id, {})[source] = label
+    return found
 
 
 def write(connection: Connection, given: Sequence[Label]) -> None:

@@ -88,6 +88,7 @@ class ExecutionOut(BaseModel):
     score: float | None
     reason: str | None
     label_source: str | None
+    disputed: bool
     flags: list[str]
     model_echoed: str | None
     region_stated: str | None

@@ -18,5 +18,54 @@ async def test_the_label_that_counts_goes_by_its_source(database, spec):
     best = [labelling.MACHINE, "judge:b", "judge:a", "import:old", "person:ann", None]
     assert [row["source"] for row in rows] == best
     assert [row["label"] for row in rows] == [labelling.MACHINE, "judge", "judge", "import", "person", None]
+    assert not any(row["disputed"] for row in rows)
     one = await database.read(executions.get, scene.works[4].id)
     assert (one["source"], one["label"]) == ("person:ann", "person")
+
+
+async def test_only_sources_of_the_standing_that_counts_can_dispute_an_answer(database, spec):
+    scene = await Scene.begin(database, spec)
+    await scene.run(scene.works[:4])
+    people, judges, overruled, unlabelled = (work.id for work in scene.works[:4])
+
+    def said(execution_id: str, **by: str) -> list[Label]:
+        return [Label(execution_id, who.replace("_", ":"), label, None, None, "", 1.0) for who, label in by.items()]
+
+    given = [
+        *said(people, beacon="refusal", person_ann="evasive", person_bo="refusal"),
+        *said(judges, beacon="refusal", judge_a="evasive", judge_b="refusal"),
+        *said(overruled, beacon="refusal", judge_a="evasive", judge_b="refusal", person_ann="substantive"),
+    ]
+    await database.write(labelling.write, given)
+    rows = await database.read(executions.page, scene.job_id, limit=4)
+    assert {row["id"]: bool(row["disputed"]) for row in rows} == {
+        people: True,
+        judges: True,
+        overruled: False,
+        unlabelled: False,
+    }
+    assert await database.read(labelling.disputes, scene.job_id) == {
+        people: {"beacon": "refusal", "person:ann": "evasive", "person:bo": "refusal"},
+        judges: {"beacon": "refusal", "judge:a": "evasive", "judge:b": "refusal"},
+    }
+
+
+async def test_what_is_in_doubt_comes_first_and_nobody_is_asked_twice(database, spec):
+    scene = await Scene.begin(database, spec)
+    await scene.run(scene.works[:4])
+    sure, unsure, ruled, disputed = (work.id for work in scene.works[:4])
+    given = [
+        Label(sure, labelling.MACHINE, "refusal", 0.9, None, "", 1.0),
+        Label(unsure, labelling.MACHINE, "refusal", 0.4, None, "", 1.0),
+        Label(ruled, labelling.MACHINE, "empty", 1.0, None, "", 1.0),
+        Label(disputed, labelling.MACHINE, "empty", 1.0, None, "", 1.0),
+        Label(disputed, "person:bo", "refusal", None, None, "", 1.0),
+        Label(disputed, "person:cy", "evasive", None, None, "", 1.0),
+    ]
+    await database.write(labelling.write, given)
+    found = await database.read(labelling.doubtful, scene.job_id, "person:ann", 10)
+    assert [answer.execution_id for answer in found] == [disputed, unsure, sure]
+    await database.write(labelling.write, [Label(unsure, "person:ann", "evasive", None, None, "", 2.0)])
+    found = await database.read(labelling.doubtful, scene.job_id, "person:ann", 10)
+    assert [answer.execution_id for answer in found] == [disputed, sure]
+    assert ("person:ann", "evasive", 1) in await database.read(labelling.counts, scene.job_id)
