@@ -46,6 +46,10 @@ COMMANDS = {
     "export": Command(RESULTS, "A job's executions as CSV or JSON lines, or its sealed bundle."),
     "classify": Command(RESULTS, "Label any file of answers: refused, evasive, substantive, …"),
     "kpis": Command(RESULTS, "The eight measures that Beacon promises to hold, and the jobs that miss them."),
+    "judge": Command(RESULTS, "A language model as judge of answers, and what its labels are worth."),
+    "label": Command(
+        RESULTS, "Labels by people: read the doubtful answers, import a file of labels, list who said what."
+    ),
     "serve": Command(PROCESSES, "The portal, the API and a runner in one process."),
     "gateway": Command(PROCESSES, "The router as a service: OpenAI's API with a region, and a mailbox."),
     "worker": Command(PROCESSES, "Drive jobs of a PostgreSQL database, beside other workers."),

@@ -200,6 +200,21 @@ labels = Table(
     sqlite_with_rowid=False,
 )
 
+judgements = Table(
+    "judgements",
+    metadata,
+    # Of rubric, judge, question and answer: the same four are judged once.
+    Column("digest", Text, primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("rubric", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    # Dollars; null where the provider's price is unknown.
+    Column("cost_usd", Double),
+    Column("judged_at", Double, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 events = Table(
     "events",
     metadata,
