@@ -47,7 +47,7 @@ def print_findings(job: Job, report: dict[str, Any] | None, more_at: str) -> Non
     for factor in FACTORS:
         found = [finding for finding in by_call["difference"] if finding["factor"] == factor]
         if found:
-            _print_findings(
+            print_listed(
                 out,
                 found[:SHOWN],
                 f"{'difference' if len(found) == 1 else 'differences'} between {factor}s",
@@ -80,7 +80,7 @@ def print_report(job: Job, report: dict[str, Any]) -> None:
     for notice in report.get("notices", []):
         out.print(Text(f"Note: {visible(notice)}", style="yellow"))
     for call, found in calls(report).items():
-        _print_findings(out, found, HEADINGS[call])
+        print_listed(out, found, HEADINGS[call])
     not_tested = report.get("not_tested", [])
     if not_tested:
         out.print(Text(f"\n{len(not_tested)} comparisons could not be tested:", style="bold"))
@@ -144,7 +144,7 @@ def _times(job: Job) -> str:
     return f"barrier gap {gap}, finalizing {finalizing}, cost {cost}"
 
 
-def _print_findings(out: Console, found: list[dict[str, Any]], heading: str, count: int | None = None) -> None:
+def print_listed(out: Console, found: list[dict[str, Any]], heading: str, count: int | None = None) -> None:
     """The given findings, of `count` in all, with their caveats."""
     number_of = len(found) if count is None else count
     out.print(Text(f"\n{number_of or 'No'} {heading}{':' if found else '.'}", style="bold"))

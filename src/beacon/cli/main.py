@@ -44,6 +44,7 @@ COMMANDS = {
     "explain": Command(RESULTS, "Where an execution's time went, or what it is waiting for now."),
     "report": Command(RESULTS, "Everything that was compared in a job."),
     "export": Command(RESULTS, "A job's executions as CSV or JSON lines, or its sealed bundle."),
+    "drift": Command(RESULTS, "What changed from one run to a later one."),
     "classify": Command(RESULTS, "Label any file of answers: refused, evasive, substantive, …"),
     "kpis": Command(RESULTS, "The eight measures that Beacon promises to hold, and the jobs that miss them."),
     "judge": Command(RESULTS, "A language model as judge of answers, and what its labels are worth."),

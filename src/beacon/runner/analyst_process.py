@@ -10,22 +10,20 @@ import json
 import os
 import sys
 import traceback
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from beacon.analysis.answer import AnswerText, Classification
-from beacon.analysis.answer_card import measured_errors
 from beacon.analysis.classify import classify_batch
-from beacon.analysis.observation import Observation
 from beacon.analysis.report import analyse
-from beacon.analysis.settings import LabelQuality, settings_of
+from beacon.analysis.settings import settings_of
 from beacon.errors import BeaconError
 from beacon.runner.analyst import LENGTH_BYTES
+from beacon.runner.drifting import drift_between
+from beacon.runner.observations import label_quality, observations_of
 from beacon.runner.receipts import receipts_page, seal
-from beacon.store import executions, jobs
-from beacon.store.database import Database, open_database
-from beacon.store.labelling import MACHINE
+from beacon.store import jobs
+from beacon.store.database import open_database
 
 Classified = tuple[str, float | None, str, str]
 """label, score, reason, and flags joined by commas"""
@@ -60,62 +58,22 @@ async def _report_document(url: str, job_id: str) -> dict[str, Any]:
     return analyse(observations, settings_of(spec, label_quality(observations))).to_document()
 
 
-def label_quality(observations: Sequence[Observation]) -> LabelQuality | None:
-    """Who gave the labels, with the classifier's measured errors where any label is its own."""
-    sources = Counter(o.label_source for o in observations if o.label_source is not None)
-    if not sources:
-        return None
-    languages = {o.language.split("-")[0] for o in observations} if MACHINE in sources else set()
-    errors = {name: known for name in sorted(languages) if (known := measured_errors(name)) is not None}
-    named = [source if len(sources) == 1 else f"{source} ({count:,})" for source, count in sorted(sources.items())]
-    return LabelQuality(", ".join(named), errors)
+def drift(url: str, base_id: str, other_id: str) -> dict[str, Any]:
+    """What changed from one job to another, as plain JSON. Raises BeaconError."""
+    return asyncio.run(_drift(url, base_id, other_id))
 
 
-async def observations_of(database: Database, job_id: str) -> list[Observation]:
-    """Every execution of the job as the analysis sees it, in order."""
-    found: list[Observation] = []
-    cold = await database.read(executions.cold_starts, job_id)
-    after = -1
-    while rows := await database.read(executions.page, job_id, after=after):
-        found += [observation(row, cold.get(row["id"], 0.0)) for row in rows]
-        after = rows[-1]["ordinal"]
-    return found
-
-
-def observation(row: dict[str, Any], cold_start_s: float = 0.0) -> Observation:
-    """One row of `executions.page` as an observation, with the seconds that it waited for a cold start."""
-    flags = row["flags"] or ""
-    return Observation(
-        execution_id=row["id"],
-        question_id=row["question_id"],
-        model=row["model"],
-        region=row["region"],
-        persona=row["persona"],
-        language=row["language"],
-        repeat=row["repeat"],
-        status=row["status"],
-        kind=row["kind"],
-        label=row["label"],
-        label_source=row["source"],
-        disputed=bool(row["disputed"]),
-        score=row["score"],
-        flags=frozenset(flag for flag in flags.split(",") if flag),
-        answer=row["answer"],
-        finish_reason=row["finish_reason"],
-        provider=row["provider"],
-        upstream=row["upstream"],
-        model_echoed=row["model_echoed"],
-        region_evidence=row["region_evidence"] or "unknown",
-        started_at=row["served_at"] if row["replayed"] else row["started_at"],
-        duration_ms=row["duration_ms"],
-        simulated=bool(row["simulated"]),
-        replayed=bool(row["replayed"]),
-        cold_start_s=cold_start_s,
-    )
+async def _drift(url: str, base_id: str, other_id: str) -> dict[str, Any]:
+    database = await open_database(url)
+    try:
+        return await drift_between(database, base_id, other_id)
+    finally:
+        await database.close()
 
 
 TASKS: dict[str, Callable[..., Any]] = {
     "classify": classify,
+    "drift": drift,
     "report_document": report_document,
     "receipts_page": receipts_page,
     "seal": seal,

@@ -16,7 +16,7 @@ from beacon.domain.fleet import Fleet
 from beacon.domain.states import JobStatus, Verdict
 from beacon.lab.fleet import start_lab
 from beacon.runner.admission import submit
-from beacon.runner.analyst_process import observations_of
+from beacon.runner.observations import observations_of
 from beacon.store import executions, jobs
 from tests.integration.runner.conftest import CLOCK, Bench, spec_of
 from tests.integration.runner.scripted import Scripted, answer, fleet_of, serving
