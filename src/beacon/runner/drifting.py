@@ -30,21 +30,21 @@ async def drift_between(database: Database, base_id: str, other_id: str) -> dict
     if base_id == other_id:
         raise InputError(f"both are job {base_id}", todo="name two jobs")
     base, other = [await _over(database, job_id) for job_id in (base_id, other_id)]
-    specs = [await database.read(jobs.spec_of, job.id) for job in (base, other)]
-    observed = [await observations_of(database, job.id) for job in (base, other)]
+    base_spec, other_spec = [await database.read(jobs.spec_of, job.id) for job in (base, other)]
+    before, after = [await observations_of(database, job.id) for job in (base, other)]
     names = run_name(base), run_name(other)
-    reworded = _reworded(*specs)
-    compared = [[o for o in rows if (o.question_id, o.language) not in reworded] for rows in observed]
-    settings = settings_of(specs[1], label_quality([*observed[0], *observed[1]]))
-    report = changes(*compared, settings, names=names).to_document()
+    reworded = _reworded(base_spec, other_spec)
+    first, second = [[o for o in rows if (o.question_id, o.language) not in reworded] for rows in (before, after)]
+    settings = settings_of(other_spec, label_quality([*before, *after]))
+    report = changes(first, second, settings, names=names).to_document()
     return {
         "base": {"job_id": base.id, "run": names[0], "created_at": base.created_at},
         "other": {"job_id": other.id, "run": names[1], "created_at": other.created_at},
         "differences": [
-            *_asked(*specs, reworded),
+            *_asked(base_spec, other_spec, reworded),
             *_kind(base, other),
-            *_labelled(*observed),
-            *_routes(*observed),
+            *_labelled(before, after),
+            *_routes(before, after),
         ],
         "changed": any(finding["call"] == "difference" for finding in report["findings"]),
         "report": report,
