@@ -6,61 +6,39 @@ Chinese. The answers lie beside the repository (`../shared`, or where BEACON_SHA
 
 from __future__ import annotations
 
-import gzip
-import json
 import os
 from pathlib import Path
 
 import pytest
 
 from beacon.analysis.finding import Finding
-from beacon.analysis.observation import Label, Observation
+from beacon.analysis.observation import Observation
 from beacon.analysis.report import Report, analyse
 from beacon.analysis.settings import AnalysisSettings
+from benchmarks.real_answers import (
+    DIFFERENCES,
+    FI_EN,
+    NONE,
+    SOURCE,
+    ZH_EN,
+    ZH_FI,
+    ReplayedJob,
+    calls_of,
+    compared,
+    expected,
+    house_label,
+    read_rows,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 ANSWERS = Path(os.environ.get("BEACON_SHARED", ROOT.parent / "shared")) / "data" / "answers.jsonl.gz"
 
-ZH_FI, ZH_EN, FI_EN = ("apac", "eu"), ("apac", "us"), ("eu", "us")
-DIFFERENCES: dict[str, dict[tuple[str, str], int]] = {
-    "deepseek_deepseek-chat": {ZH_FI: -1, ZH_EN: -1, FI_EN: 1},
-    "qwen_qwen-2.5-7b-instruct": {ZH_FI: 1, ZH_EN: -1, FI_EN: -1},
-    "qwen_qwen-max": {ZH_FI: -1, ZH_EN: -1, FI_EN: 1},
-    "qwen_qwen3-235b-a22b": {ZH_FI: -1, ZH_EN: -1, FI_EN: 1},
-    "anthropic_claude-3-5-sonnet-20241022": {ZH_FI: -1, ZH_EN: -1},
-    "anthropic_claude-3-7-sonnet-20250219": {ZH_FI: -1, ZH_EN: -1},
-    "deepseek_deepseek-chat-v3-0324": {ZH_FI: -1, ZH_EN: -1},
-    "meta-llama_llama-3.1-70b-instruct": {ZH_FI: -1, ZH_EN: -1},
-    "openai_gpt-4o-2024-11-20": {ZH_FI: -1, ZH_EN: -1},
-    "openrouter_horizon-beta": {ZH_FI: -1, ZH_EN: -1},
-    "qwen_qwen-2.5-72b-instruct": {ZH_FI: -1, ZH_EN: -1},
-    "deepseek_deepseek-r1": {ZH_FI: -1, FI_EN: 1},
-    "qwen_qwen3-14b": {ZH_EN: -1},
-    "thudm_glm-4-32b-0414": {FI_EN: -1},
-}
-"""By which pairs the withheld rate differs, and whether the second region's is lower (-1) or higher (1)."""
-
-NONE = {
-    "x-ai_grok-2-1212",
-    "meta-llama_llama-3.3-70b-instruct",
-    "google_gemini-1.5-pro-002",
-    "openai_gpt-oss-120b",
-}
-
 pytestmark = pytest.mark.skipif(not ANSWERS.is_file(), reason=f"the recorded answers are not there: {ANSWERS}")
-
-
-def label(row: dict[str, object]) -> Label:
-    """The label that came with the answer; what the API itself calls filtered is a refusal."""
-    if row["finish_reason"] == "content_filter":
-        return "refusal"
-    return row["label"]  # type: ignore[return-value]
 
 
 @pytest.fixture(scope="module")
 def report() -> Report:
-    with gzip.open(ANSWERS, "rt", encoding="utf-8") as lines:
-        rows = [row for row in map(json.loads, lines) if row["subject"] == "china"]
+    rows = read_rows(ANSWERS)
     assert len(rows) == 18 * 3 * 50
     observations = [
         Observation(
@@ -72,7 +50,7 @@ def report() -> Report:
             language=row["language"],
             repeat=0,
             status="completed",
-            label=label(row),
+            label=house_label(row),
             answer=row["answer"],
             finish_reason=row["finish_reason"],
             provider=f"replay-{row['region']}",
@@ -170,3 +148,15 @@ def test_the_report_says_that_answers_are_replayed_and_some_are_missing(report: 
     assert any("replay answers recorded earlier" in notice for notice in report.notices)
     assert report.data_quality["missing"] > 0
     assert sum(row["count"] for row in report.data_quality["missing_by"]) == report.data_quality["missing"]
+
+
+@pytest.mark.slow
+def test_the_same_comes_out_of_a_job_whose_labels_were_imported(tmp_path: Path) -> None:
+    job = ReplayedJob(tmp_path, read_rows(ANSWERS))
+    job.run()
+    report = job.report_by(map(house_label, job.rows), SOURCE)
+    calls = calls_of(report)
+    found = compared(calls, expected(calls))
+    assert (found["pairs"], found["differences"], found["same_call"], found["opposite"]) == (54, 30, 54, 0)
+    assert found["differences_of_models_without_any"] == 0
+    assert report["data_quality"]["label_sources"] == {f"import:{SOURCE}": 2700}
