@@ -5,8 +5,8 @@
 
 The whole way is taken: a job over `replay` providers, one region a language, its labels imported with their source, a
 further report. `--unseen` trains a classifier for each group of models without them, which takes minutes and needs
-scikit-learn, and imports its labels into a job of their own. The answers (tools/train_classifier.py describes them) are no
-part of the repository.
+scikit-learn, and imports its labels into a job of their own. The answers (tools/train_classifier.py describes them)
+are no part of the repository.
 """
 
 from __future__ import annotations
