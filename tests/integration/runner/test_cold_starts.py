@@ -77,7 +77,7 @@ async def test_a_cold_region_is_woken_without_an_inference_and_delays_no_other(
     told = [c for f in found for c in f.caveats if "was asked" in c and "cold start" in c]
     assert told
     # On a busy machine the seconds between regions, so scaled, become hours.
-    named = re.compile(r"eu was asked .*(minutes|hours).*after a cold start of lab-eu of ")
+    named = re.compile(r"eu was asked .*(minute|hour).*after a cold start of lab-eu of ")
     assert all(named.search(caveat) for caveat in told), told
 
 
