@@ -135,6 +135,7 @@ class Session:
         await asyncio.sleep(after_s)
         if not came.done():
             came.set_exception(ServerDisconnectedError())
+            came.exception()  # who would have read it may be dead
 
 
 class _Sending:

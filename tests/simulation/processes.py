@@ -113,14 +113,29 @@ class ProcessLoop(VirtualLoop):
     def bury(self) -> None:
         """The end: closes the loop and what never ended on it, without a word of what that would say."""
         unfinished = [task for task in {*self._buried, *asyncio.all_tasks(self)} if not task.done()]
+        self._buried.clear()
+        self.set_exception_handler(lambda *_: None)
         self.close()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for task in unfinished:
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
-                with suppress(BaseException):
-                    task.get_coro().close()  # type: ignore[union-attr]
-        self._buried.clear()
+                _close(task.get_coro())
+
+
+def _close(outermost: Any) -> None:
+    """Closes a coroutine that is in the middle of others, from within; some wait again while they are closed."""
+    chain = [outermost]
+    while chain[-1] is not None:
+        awaited = chain[-1]
+        chain.append(getattr(awaited, "cr_await", None) or getattr(awaited, "ag_await", None))
+    for coroutine in reversed(chain[:-1]):
+        close = getattr(coroutine, "close", None)
+        for _ in range(20):
+            if close is None or getattr(coroutine, "cr_frame", None) is None:
+                break
+            with suppress(BaseException):
+                close()
 
 
 async def for_ever() -> Any:

@@ -35,6 +35,8 @@ CREATE TRIGGER audit_jobs AFTER UPDATE OF status ON jobs WHEN OLD.status <> NEW.
     (SELECT count(*) FROM executions WHERE job_id = NEW.id AND status IN {_OPEN}) || ' open, '
     || (SELECT count(*) FROM executions e WHERE job_id = NEW.id AND status = 'completed'
         AND NOT EXISTS (SELECT 1 FROM results r WHERE r.execution_id = e.id)) || ' without result'; END;
+CREATE TRIGGER audit_stops AFTER UPDATE OF stop_kind ON jobs WHEN NEW.stop_kind IS NOT OLD.stop_kind BEGIN
+  INSERT INTO audit (what, id, before, after) VALUES ('stop', NEW.id, OLD.stop_kind, NEW.stop_kind); END;
 CREATE TRIGGER audit_attempts AFTER INSERT ON attempts BEGIN
   INSERT INTO audit (what, id, before, after, note) SELECT 'attempt', NEW.id, NEW.epoch, s.epoch, NEW.provider
   FROM executions e JOIN shards s ON s.job_id = e.job_id AND s.number = e.shard WHERE e.id = NEW.execution_id; END;

@@ -31,7 +31,7 @@ from tests.simulation.processes import CURRENT, Process, ProcessLoop
 from tests.simulation.providers import Run, Server
 from tests.simulation.scenario import FAULTS_END_S, PlannedJob, Rates, Scenario
 from tests.simulation.storage import Disk, Storage
-from tests.simulation.virtual import EPOCH, VirtualClock
+from tests.simulation.virtual import VirtualClock
 
 GIVEN_UP_S = FAULTS_END_S + 600.0
 """A job that is not over by then is stuck: everything has worked for ten minutes."""
@@ -75,7 +75,7 @@ class World:
         self.deliveries: list[Delivery] = []
         self.asked: set[tuple[str, str, str]] = set()
         self.troubles: defaultdict[str, list[float]] = defaultdict(list)
-        self.job_ids: list[str] = []
+        self.stops: defaultdict[str, list[float]] = defaultdict(list)
         self.settled: set[str] = set()
         self._rng = random.Random(f"world/{seed}")
         self._calm = Rates(**dict.fromkeys(Rates.__dataclass_fields__, 0.0))
@@ -158,6 +158,8 @@ class World:
         for row in self.disk.rows("SELECT * FROM audit WHERE n > ? ORDER BY n", self._audited):
             self._audited = row["n"]
             self.tell("commit", row["what"], row["id"], row["before"], "->", row["after"], row["note"])
+            if row["what"] == "stop":
+                self.stops[row["id"]].append(self.now)
 
     def database_fails(self, rng: random.Random) -> bool:
         if rng.random() < self.rates.database:
@@ -257,6 +259,9 @@ class World:
                 await own.serve()
         except* BeaconError as group:
             self.tell("fails", process.name, *(type(error).__name__ for error in group.exceptions))
+        except* Exception as group:
+            if not process.dead:
+                self.violate("fell", f"{process.name} fell over {_innermost(group)!r}")
         process.died.set()
 
     async def _freeze(self, process: Process) -> None:
@@ -281,11 +286,9 @@ class World:
         people = Storage(self, None)
         await asyncio.sleep(job.submitted_s)
         job_id, _ = await submit(people, job.spec, self.scenario.fleet, self.clock)
-        self.job_ids.append(job_id)
         if job.stopped_s is not None:
             await asyncio.sleep(job.stopped_s)
-            stopped = await people.write(interventions.request_stop, job_id, job.stop_kind, self.clock.wall())
-            self.tell("stop", job_id, job.stop_kind, stopped)
+            await people.write(interventions.request_stop, job_id, job.stop_kind, self.clock.wall())
         reopened = job.reopened
         while True:
             await self._until_over(job_id)
@@ -313,9 +316,6 @@ class World:
         status: str = self.disk.raw.execute("SELECT status FROM jobs WHERE id = ?", (job_id,)).fetchone()[0]
         return status
 
-    def wall(self, moment: float) -> float:
-        return EPOCH + moment
-
 
 class _Fates:
     """How many troubles a seed has in store, handed out to processes as they start."""
@@ -338,3 +338,7 @@ class _Fates:
             return None
         self._at_commit -= 1
         return self._rng.randint(1, 60)
+
+
+def _innermost(error: BaseException) -> BaseException:
+    return _innermost(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
