@@ -120,7 +120,7 @@ class Drive:
             works = [self._work(execution, under, references.get(execution.id, {})) for execution in found]
             under.take(len(works))
             left_behind = [work for work in works if work.execution.status is ExecutionStatus.RUNNING]
-            fetchable = {work for work in left_behind if self._recovery.can_fetch(work)}
+            fetchable = dict.fromkeys(work for work in left_behind if self._recovery.can_fetch(work))
             for work in fetchable:
                 self._tasks.create_task(self._recover(work))
             gone = [work for work in left_behind if work not in fetchable]
