@@ -16,7 +16,7 @@ from tests.simulation.world import OVER, World
 
 KINDS = (
     *("lost", "duplicate", "early-complete", "stuck", "cross-cell"),
-    *("write-ahead", "sent twice", "finalized twice", "unfenced", "status", "counts", "events", "time", "sent unasked", "fell"),
+    *("write-ahead", "sent twice", "finalized twice", "unfenced", "status", "counts", "events", "time", "sent unasked", "fell", "leak"),
 )
 LITTLE_S = 1e-6
 TERMINAL = ("completed", "failed", "timed_out", "cancelled")

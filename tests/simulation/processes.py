@@ -28,6 +28,7 @@ class Process:
         self.frozen = False
         self.was_frozen = False
         self.runner: Any = None
+        self.router: Any = None
         self.fuse: int | None = None
         self.commits_left: int | None = None
         self.held: list[asyncio.Handle] = []

@@ -220,7 +220,15 @@ class World:
         while self.now < GIVEN_UP_S and not self._all_over():
             await asyncio.sleep(1.0)
         for process in self.processes.values():
+            if not process.gone and self._all_over():
+                self._check_slots(process)
             self.loop.kill(process)
+
+    def _check_slots(self, process: Process) -> None:
+        """Nothing is under way, so nothing may hold a slot."""
+        for provider in process.router.snapshot() if process.router else ():
+            if provider.in_flight:
+                self.violate("leak", f"{process.name} has {provider.in_flight} slots of {provider.name} in use")
 
     def _all_over(self) -> bool:
         return len(self.settled) == len(self.scenario.jobs)
@@ -255,7 +263,7 @@ class World:
             router = Router(self.scenario.fleet, base=Path("/"), environ={}, clock=self.clock)
             analyst: Any = SimulatedAnalyst(self, process)
             async with router, Runner(storage, router, self.clock, analyst=analyst, rng=rng) as own:
-                process.runner = own
+                process.runner, process.router = own, router
                 await own.serve()
         except* BeaconError as group:
             self.tell("fails", process.name, *(type(error).__name__ for error in group.exceptions))

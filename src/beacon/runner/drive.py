@@ -189,7 +189,9 @@ class Drive:
             self.dry[region].set()
 
     def _launch(self, work: Work, placement: Placement) -> None:
-        self._tasks.create_task(self._execute(work, placement))
+        task = self._tasks.create_task(self._execute(work, placement))
+        # One that is cancelled before its first step never comes to release anything.
+        task.add_done_callback(lambda _: placement.release())
 
     async def _execute(self, work: Work, placement: Placement) -> None:
         """Attempts until the execution is terminal, its shard is lost, or the runner stops."""
