@@ -139,7 +139,8 @@ class Drive:
 
     def _work(self, execution: OpenExecution, under: ShardUnderWay, references: dict[int, str]) -> Work:
         """A deadline that began under a runner that stopped does not run on: that time was no provider's."""
-        work = Work(execution, under, execution.attempts, execution.counted, references=references)
+        tried = (execution.attempts, execution.counted)
+        work = Work(execution, under, *tried, provider=execution.provider, references=references)
         work.look_back = self._recovery.can_fetch(work)
         return work
 
@@ -215,6 +216,7 @@ class Drive:
         if not await self._recorder.record(start):
             await self._refused(work)
             return None
+        work.provider = provider
         if self._clock.monotonic() - began > SEND_WITHIN_S:
             work.under.lost = True
             return None
