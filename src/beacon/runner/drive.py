@@ -305,8 +305,9 @@ class Drive:
             found = await self._recovery.earlier_answer(work, deadline)
         if found is None:
             return False
-        await self._recorder.record(found)
-        await self._recorder.record(attempt.not_needed(work, provider, self._clock))
+        # Handed in together, so that neither is committed without the other.
+        not_needed = attempt.not_needed(work, provider, self._clock)
+        await asyncio.gather(self._recorder.record(found), self._recorder.record(not_needed))
         return True
 
     async def _give_up(self, work: Work, provider: str) -> None:
