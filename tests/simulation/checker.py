@@ -134,7 +134,9 @@ class _Checker:
         if sorted(a["number"] for a in mine) != list(range(1, row["attempts"] + 1)):
             self._say("status", f"{name} counts {row['attempts']} attempts and has {len(mine)}")
         for attempt in mine:
-            if attempt["status"] == "sent":
+            # Another attempt's answer was first, from which on nobody need take this one over.
+            overtaken = result is not None and result["attempt_id"] != attempt["id"]
+            if attempt["status"] == "sent" and not overtaken:
                 self._say("lost", f"nobody recorded what became of {attempt['id']}")
         if result is not None:
             self._result(row, result)

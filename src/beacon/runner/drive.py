@@ -147,7 +147,7 @@ class Drive:
     def _taken_over(self, work: Work) -> Finish:
         fails = self.spec.limits.on_unknown == "fail"
         status = ExecutionStatus.FAILED if fails else ExecutionStatus.RETRYING
-        keeps = self._recovery.can_fetch(work)
+        keeps = self._recovery.keeps_newest(work)
         return attempt.interrupted(work, work.execution.provider, self._clock, status, keeps_results=keeps)
 
     async def _recover(self, work: Work) -> None:
@@ -159,7 +159,12 @@ class Drive:
                 return
             with self._haltable():
                 taken_over = await self._recovery.take_over(work)
+                earlier = None if taken_over else await self._recovery.look_back(work)
+            work.look_back = False
             finish = taken_over or self._taken_over(work)
+            if earlier is not None:
+                await asyncio.gather(self._recorder.record(earlier), self._recorder.record(finish))
+                return
             moved = await self._recorder.record(finish)
             if moved and finish.status is ExecutionStatus.RETRYING:
                 if self.stop_kind is not None:
