@@ -20,6 +20,10 @@ KINDS = (
 )
 LITTLE_S = 1e-6
 TERMINAL = ("completed", "failed", "timed_out", "cancelled")
+GIVEN_UP = frozenset(
+    {"deadline_expired", "cold_start_expired", "cancelled", "job_deadline", "straggler", "cost_ceiling"}
+)
+"""Kinds of failures that are Beacon's own decision, not a provider's word."""
 _EXECUTION_MOVES = {
     *(("pending", after) for after in ("running", "failed", "timed_out", "cancelled")),
     *(("running", after) for after in ("retrying", *TERMINAL)),
@@ -186,9 +190,9 @@ class _Checker:
                     self._say("lost", f"{row['id']} {row['kind']}: {run.provider} keeps the answer to {attempt['id']}")
 
     def _unreachable(self, attempt: dict[str, Any], run: Run) -> bool:
-        """Somebody took over and looked for it, but the network or the deadline did not let them have it."""
+        """It was given up with no word from its provider, and looked for later: in vain, or before it was there."""
         looked = any(key == run.key for _, provider, key in self._world.asked if provider == run.provider)
-        return attempt["status"] == "interrupted" and looked
+        return looked and (attempt["status"] == "interrupted" or attempt["kind"] in GIVEN_UP)
 
     def deliveries(self) -> None:
         """What was read to its end by a process that lived on is recorded: as the result, or beside another."""

@@ -57,7 +57,7 @@ class Scenario:
         self.freezes = draw.choice((0, 0, 1, 2)) if self.hosts > 1 else draw.choice((0, 0, 0, 1))
         self.clean_stops = draw.choice((0, 0, 0, 1))
         self.fleet = Fleet.model_validate({"providers": [p for r in self.regions for p in self._providers(r)]})
-        self.jobs = tuple(self._job(n) for n in range(draw.choice((1, 2, 2, 3))))
+        self.jobs = tuple(self._job(n) for n in range(draw.choice((1, 2, 3, 4, 6))))
 
     def _providers(self, region: str) -> list[dict[str, object]]:
         draw = self.rng
@@ -83,7 +83,7 @@ class Scenario:
         draw = self.rng
         cells = len(self.models) * len(self.regions)
         questions = draw.choice((1, 2, 3))
-        repeats = max(-(-6 // (cells * questions)), draw.choice((1, 2, 3)))
+        repeats = max(-(-6 // (cells * questions)), draw.choice((1, 1, 2)))
         limits: dict[str, object] = {
             "execution_deadline": draw.choice((4, 12, 40)),
             "max_attempts": draw.choice((1, 2, 3, 4)),

@@ -96,7 +96,7 @@ class World:
     @contextmanager
     def _seams(self) -> Iterator[None]:
         """All that stands between Beacon and the machine that it runs on."""
-        waits = {"WATCH_S": 0.5, "IDLE_S": 1.0}
+        waits = {"WATCH_S": 1.0, "IDLE_S": 2.0}
         with ExitStack() as stack:
             for owner, name, put in (
                 (openai, "open_session", lambda _headers: Session(self)),
@@ -105,7 +105,7 @@ class World:
                 (runner, "is_dead", self._is_dead),
                 (runner, "log", self._log()),
                 (classification, "log", self._log()),
-                (classification, "PAUSE_S", 2.0),
+                (classification, "PAUSE_S", 5.0),
                 (admission, "new_job_id", partial(self._new_job_id)),
                 (admission, "shards", partial(plan.shards, size=self.scenario.shard_size)),
                 (admission, "SHARDS_PER_COMMIT", 2),
@@ -220,7 +220,7 @@ class World:
         while self.now < GIVEN_UP_S and not self._all_over():
             await asyncio.sleep(1.0)
         for process in self.processes.values():
-            if not process.gone and self._all_over():
+            if not (process.gone or process.frozen) and self._all_over():
                 self._check_slots(process)
             self.loop.kill(process)
 
