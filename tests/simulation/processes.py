@@ -46,6 +46,8 @@ class ProcessLoop(VirtualLoop):
         super().__init__()
         self._buried: list[asyncio.Task[Any]] = []
         self.world = copy_context()
+        # What nobody reads is told when it is collected, which is at no moment of the simulation.
+        self.set_exception_handler(lambda *_: None)
 
     def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> asyncio.Handle:
         process = CURRENT.get() if context is None else context.get(CURRENT)
@@ -115,7 +117,6 @@ class ProcessLoop(VirtualLoop):
         """The end: closes the loop and what never ended on it, without a word of what that would say."""
         unfinished = [task for task in {*self._buried, *asyncio.all_tasks(self)} if not task.done()]
         self._buried.clear()
-        self.set_exception_handler(lambda *_: None)
         self.close()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
