@@ -251,7 +251,7 @@ def _disk() -> Disk:
 
 
 Machine.TestCase.settings = settings(
-    max_examples=40,
+    max_examples=20,
     stateful_step_count=30,
     deadline=None,
     derandomize=True,
