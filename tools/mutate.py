@@ -100,7 +100,12 @@ def _environment(copy: Path) -> dict[str, str]:
     """The copy before what is installed; no bytecode, whose time stamps are too coarse for quick changes."""
     before = os.environ.get("PYTHONPATH", "")
     path = os.pathsep.join(part for part in (str(copy / "src"), str(copy), before) if part)
-    return {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "HYPOTHESIS_STORAGE_DIRECTORY": str(copy / ".h")}
+    return {
+        **os.environ,
+        "PYTHONPATH": path,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(copy / ".h"),
+    }
 
 
 def _percent(killed: int, total: int) -> float:

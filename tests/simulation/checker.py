@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 from tests.simulation.providers import Run
@@ -16,7 +17,19 @@ from tests.simulation.world import OVER, World
 
 KINDS = (
     *("lost", "duplicate", "early-complete", "stuck", "cross-cell"),
-    *("write-ahead", "sent twice", "finalized twice", "unfenced", "status", "counts", "events", "time", "sent unasked", "fell", "leak"),
+    *(
+        "write-ahead",
+        "sent twice",
+        "finalized twice",
+        "unfenced",
+        "status",
+        "counts",
+        "events",
+        "time",
+        "sent unasked",
+        "fell",
+        "leak",
+    ),
 )
 LITTLE_S = 1e-6
 TERMINAL = ("completed", "failed", "timed_out", "cancelled")
@@ -66,23 +79,22 @@ class _Checker:
         """Every committed move is on the diagrams, and what closes a job comes after all that it closes."""
         completed: Counter[str] = Counter()
         for row in self._rows("SELECT * FROM audit ORDER BY n"):
-            move = (row["before"], row["after"])
-            match row["what"]:
-                case "execution":
-                    completed[row["id"]] += move[1] == "completed"
-                    if move not in _EXECUTION_MOVES:
-                        self._say("status", f"{row['id']} moved {move[0]} -> {move[1]}")
-                case "job":
-                    if move not in _JOB_MOVES:
-                        self._say("status", f"{row['id']} moved {move[0]} -> {move[1]}")
-                    if move[1] in ("finalizing", *OVER) and row["note"] != "0 open, 0 without result":
-                        self._say("early-complete", f"{row['id']} became {move[1]} with {row['note']}")
-                case "attempt":
-                    if row["before"] != row["after"]:
-                        self._say("unfenced", f"{row['id']} was written under epoch {row['before']} of {row['after']}")
+            if row["what"] in ("execution", "job"):
+                self._move(row)
+            completed[row["id"]] += row["what"] == "execution" and row["after"] == "completed"
+            if row["what"] == "attempt" and row["before"] != row["after"]:
+                self._say("unfenced", f"{row['id']} was written under epoch {row['before']} of {row['after']}")
         for execution_id, count in completed.items():
             if count > 1:
                 self._say("duplicate", f"{execution_id} was completed {count} times")
+
+    def _move(self, row: dict[str, Any]) -> None:
+        before, after = row["before"], row["after"]
+        if (before, after) not in (_JOB_MOVES if row["what"] == "job" else _EXECUTION_MOVES):
+            self._say("status", f"{row['id']} moved {before} -> {after}")
+        closes = row["what"] == "job" and after in ("finalizing", *OVER)
+        if closes and row["note"] != "0 open, 0 without result":
+            self._say("early-complete", f"{row['id']} became {after} with {row['note']}")
 
     def job(self, job: dict[str, Any]) -> None:
         if job["status"] not in OVER:
@@ -133,7 +145,9 @@ class _Checker:
         if status not in TERMINAL:
             self._say("status", f"{name} is left {status}")
         if (status == "completed") != (result is not None):
-            self._say("lost" if result is None else "status", f"{name} is {status} and has a result: {result is not None}")
+            self._say(
+                "lost" if result is None else "status", f"{name} is {status} and has a result: {result is not None}"
+            )
         mine = [a for a in self._attempts.values() if a["execution_id"] == name]
         if sorted(a["number"] for a in mine) != list(range(1, row["attempts"] + 1)):
             self._say("status", f"{name} counts {row['attempts']} attempts and has {len(mine)}")
@@ -156,11 +170,15 @@ class _Checker:
         if self._attempts[key]["execution_id"] != name:
             self._say("cross-cell", f"{name} has the result of {key}")
         if not any(run.text == result["answer"] and run.finished_at is not None for run in runs):
-            self._say("cross-cell", f"{name} has an answer that its provider did not give to {key}: {result['answer']!r}")
+            self._say(
+                "cross-cell", f"{name} has an answer that its provider did not give to {key}: {result['answer']!r}"
+            )
             return
         run = runs[0]
         if (run.model, run.region) != (row["model"], row["region"]):
-            self._say("cross-cell", f"{name} of {row['model']} in {row['region']} was served {run.model} in {run.region}")
+            self._say(
+                "cross-cell", f"{name} of {row['model']} in {row['region']} was served {run.model} in {run.region}"
+            )
         if row["kind"] is not None or row["error"] is not None:
             self._say("status", f"{name} is completed and says {row['kind']}")
         self._times(row, key, run)
@@ -253,6 +271,5 @@ class _Checker:
 
 def _nearly_sorted(moments: list[float]) -> list[float]:
     """The same list where no moment lies noticeably before the one that precedes it."""
-    fits = all(later >= earlier - LITTLE_S for earlier, later in zip(moments, moments[1:], strict=False))
+    fits = all(later >= earlier - LITTLE_S for earlier, later in pairwise(moments))
     return moments if fits else []
-

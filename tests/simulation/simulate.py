@@ -1,7 +1,7 @@
 """`make simulate`: many seeds in all cores' processes, and what was broken in any of them.
 
-    python -m tests.simulation.simulate --jobs 10000      from a fresh seed, which is printed
-    python -m tests.simulation.simulate --seed 7          one seed alone, with its history
+python -m tests.simulation.simulate --jobs 10000      from a fresh seed, which is printed
+python -m tests.simulation.simulate --seed 7          one seed alone, with its history
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The simulation finds nothing wrong, in seeds that are always the same and in fresh ones; and one seed is one history."""
+"""The simulation finds nothing wrong, in fixed seeds and in fresh ones; and one seed is one history."""
 
 from __future__ import annotations
 

@@ -98,7 +98,10 @@ class Machine(RuleBasedStateMachine):
         )
         recorded = self.record([start], [])
         allowed = (
-            behind == 0 and self.status is J.RUNNING and not self.stopped and may_move(self.standing[ordinal], E.RUNNING)
+            behind == 0
+            and self.status is J.RUNNING
+            and not self.stopped
+            and may_move(self.standing[ordinal], E.RUNNING)
         )
         assert (key in recorded.started) == allowed
         if allowed:

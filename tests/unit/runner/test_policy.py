@@ -83,7 +83,9 @@ def test_a_pause_as_long_as_what_is_left_is_too_long() -> None:
     assert concluded(failure(), left_s=0.51).status is E.RETRYING
 
 
-@pytest.mark.parametrize(("attempts", "pause"), [(1, 0.5), (2, 1.0), (3, 2.0), (6, 16.0), (7, 30.0), (8, 30.0), (60, 30.0)])
+@pytest.mark.parametrize(
+    ("attempts", "pause"), [(1, 0.5), (2, 1.0), (3, 2.0), (6, 16.0), (7, 30.0), (8, 30.0), (60, 30.0)]
+)
 def test_pauses_double_up_to_the_longest(attempts: int, pause: float) -> None:
     assert pause_before(attempts, None, 0.5) == pause
 
@@ -93,7 +95,9 @@ def test_jitter_spreads_a_pause_by_half_in_both_directions() -> None:
     assert pause_before(2, None, 1.0) == 1.5
 
 
-@pytest.mark.parametrize(("asked", "jitter", "pause"), [(7.0, 0.0, 7.0), (7.0, 1.0, 7.25), (0.0, 1.0, 0.25), (90.0, 0.4, 90.1)])
+@pytest.mark.parametrize(
+    ("asked", "jitter", "pause"), [(7.0, 0.0, 7.0), (7.0, 1.0, 7.25), (0.0, 1.0, 0.25), (90.0, 0.4, 90.1)]
+)
 def test_a_pause_that_the_provider_asked_for_is_kept_and_spread_a_little(
     asked: float, jitter: float, pause: float
 ) -> None:
