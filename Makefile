@@ -2,10 +2,8 @@
 #
 #   make demo [ARGS=--once | ARGS=--real]    make test [ARGS='-k barrier']    make check
 #   make bench [BENCH=benchmarks/router.py] [ARGS=…]    make chaos [KILLS=200]    make calibrate [ARGS='--jobs 8']
-#   make setup    make test-slow    make screenshots    make schemas    make timeouts    make lock [ARGS=--upgrade]    make clean
-#   make bench [BENCH=benchmarks/router.py] [ARGS=…]    make calibrate [ARGS='--jobs 8']
 #   make simulate [JOBS=10000 | SEED=7]    make mutate [ARGS=…]
-#   make setup    make test-slow    make schemas    make timeouts    make lock [ARGS=--upgrade]    make clean
+#   make setup    make test-slow    make screenshots    make schemas    make timeouts    make lock [ARGS=--upgrade]    make clean
 
 PY := .venv/bin/python
 # A second --quiet leaves only errors: where a mirror lacks a package, pip would warn once for each.
@@ -15,9 +13,7 @@ ASSETS := src/beacon/web/static/built/manifest.json
 UV := uv==0.13.9
 BENCH ?= benchmarks/main_path.py benchmarks/router.py benchmarks/gateway.py
 
-.PHONY: demo setup test test-slow check format bench chaos calibrate screenshots schemas timeouts lock clean FORCE
-.PHONY: demo setup test test-slow check format bench chaos calibrate schemas timeouts lock clean FORCE
-.PHONY: demo setup test test-slow check format bench calibrate simulate mutate schemas timeouts lock clean FORCE
+.PHONY: demo setup test test-slow check format bench chaos calibrate simulate mutate screenshots schemas timeouts lock clean FORCE
 .DEFAULT_GOAL := demo
 
 demo: setup $(if $(filter --real,$(ARGS)),.venv/.real)
@@ -55,7 +51,7 @@ calibrate: setup
 simulate: setup
 	PYTHONPATH=. $(PY) -m tests.simulation.simulate $(if $(SEED),--seed $(SEED),--jobs $(or $(JOBS),1000)) $(ARGS)
 
-# How many small changes to the rules of states, barrier and retry the tests notice; takes about an hour.
+# How many small changes to the rules of states, barrier and retry the tests notice; takes hours.
 mutate: .venv/.mutate
 	PYTHONPATH=. $(PY) tools/mutate.py $(ARGS)
 

@@ -17,7 +17,7 @@ from beacon.errors import DatabaseError
 from beacon.store.database import SqliteDatabase
 from beacon.store.migrate import bring_up_to_date
 from tests.simulation.processes import Process, for_ever
-from tests.simulation.virtual import run_virtual
+from tests.simulation.virtual import run
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -55,8 +55,8 @@ class Disk:
 
     def __init__(self) -> None:
         self.database = SqliteDatabase(Path(":memory:"))
-        self.raw: sqlite3.Connection = run_virtual(self.database.write(_raw_connection))
-        run_virtual(self.database.write(bring_up_to_date))
+        self.raw: sqlite3.Connection = run(self.database.write(_raw_connection))
+        run(self.database.write(bring_up_to_date))
         self.raw.executescript(_AUDIT)
         self._empty = self.raw.serialize()
 
@@ -119,7 +119,9 @@ class Storage:
         if self._process.dead:
             await for_ever()
         if self._world.database_fails(self._rng):
-            raise DatabaseError("the database is locked by another process", where="the simulation")
+            passing = self._rng.random() < 0.5
+            what = "the database is locked by another process" if passing else "the database's file could not be read"
+            raise DatabaseError(what, where="the simulation", passing=passing)
 
     def _dies_at_this_commit(self) -> str | None:
         process = self._process

@@ -17,9 +17,10 @@ from unittest.mock import patch
 
 from beacon.domain import plan
 from beacon.errors import BeaconError, ConflictError
+from beacon.router import changes
 from beacon.router.router import Router
 from beacon.router.transports import agent, openai
-from beacon.runner import admission, classification, runner
+from beacon.runner import admission, classification, patience, pausing, runner
 from beacon.runner.admission import submit
 from beacon.runner.runner import Runner
 from beacon.store import interventions
@@ -105,7 +106,11 @@ class World:
                 (runner, "is_dead", self._is_dead),
                 (runner, "log", self._log()),
                 (classification, "log", self._log()),
+                (pausing, "log", self._log()),
+                (changes, "log", self._log()),
                 (classification, "PAUSE_S", 5.0),
+                (pausing, "FOLLOW_S", 5.0),
+                (patience, "HOLD_S", 3.0),
                 (admission, "new_job_id", partial(self._new_job_id)),
                 (admission, "shards", partial(plan.shards, size=self.scenario.shard_size)),
                 (admission, "SHARDS_PER_COMMIT", 2),
@@ -260,7 +265,7 @@ class World:
         rng = random.Random(f"runner/{self.scenario.seed}/{process.name}")
         storage = Storage(self, process)
         try:
-            router = Router(self.scenario.fleet, base=Path("/"), environ={}, clock=self.clock)
+            router = Router(self.scenario.fleet, base=Path("/"), environ={}, clock=self.clock, rng=rng)
             analyst: Any = SimulatedAnalyst(self, process)
             async with router, Runner(storage, router, self.clock, analyst=analyst, rng=rng) as own:
                 process.runner, process.router = own, router

@@ -21,7 +21,7 @@ from beacon.store.executions import Filter
 from beacon.store.group import Finish, Recorded, Start, record_group
 from tests.integration.conftest import make_spec
 from tests.simulation.storage import Disk
-from tests.simulation.virtual import run_virtual
+from tests.simulation.virtual import run
 
 E = ExecutionStatus
 J = JobStatus
@@ -66,7 +66,7 @@ class Machine(RuleBasedStateMachine):
 
     def run(self, function: Any, *args: Any) -> Any:
         self.now += 1
-        return run_virtual(self.disk.database.write(function, *args))
+        return run(self.disk.database.write(function, *args))
 
     def record(self, starts: list[Start], finishes: list[Finish]) -> Recorded:
         recorded: Recorded = self.run(record_group, JOB, starts, finishes, self.now)
