@@ -245,6 +245,14 @@ def provider_of_the_last_attempt_forgotten() -> list[Patch]:
     return [(attempt, "end_unsent", lambda *args: replace(real(*args), provider=None))]
 
 
+@bug("lost")
+def earlier_answer_not_looked_for_in_a_takeover() -> list[Patch]:
+    async def look_back(*_: Any) -> None:
+        return None
+
+    return [(Recovery, "look_back", look_back)]
+
+
 @bug("duplicate", "status")
 def result_recorded_over_an_earlier_end() -> list[Patch]:
     return [(group_sqlite, "may_move", lambda _before, _after: True)]
