@@ -156,7 +156,10 @@ def _deadlines() -> Iterator[str]:
     yield _row("`limits.job_deadline` of the job", limits["job_deadline"], does)
     does = "Is added to the deadline once, where the provider is not known to be warm as the attempt is written."
     yield _row("`cold_start` of the provider", Provider.model_fields["cold_start"].default, does)
-    does = "No work for the provider for so long; an execution whose deadline would pass meanwhile ends at once."
+    does = (
+        "No work for the provider for so long, 300 s at most, then it is tried again; an execution whose deadline "
+        "would pass meanwhile ends at once."
+    )
     yield _row("`Retry-After` of the provider", None, does)
 
 

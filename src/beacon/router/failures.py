@@ -76,6 +76,12 @@ def expired(where: Where, hop: str, *, starting: bool, progress: str = "had not 
     return failure(kind, f"{progress} when the deadline passed{still} (hop: {hop}; time: {spent})", where)
 
 
+def closed(where: Where, what: str) -> Failure:
+    """Nothing was sent, since the provider asks for more time than anything waits."""
+    todo = "`beacon retry JOB --kind rate_limited` asks again, once it may be asked"
+    return Failure(FailureKind.RATE_LIMITED, where.stage, f"{where.provider} {what}: {todo}", retryable=False)
+
+
 def seconds(ms: float) -> str:
     """Milliseconds as a person reads them: `0.004 s`, `1.25 s`, `238.0 s`."""
     value = ms / 1000

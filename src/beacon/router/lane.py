@@ -12,6 +12,7 @@ from beacon.domain.clock import Clock
 from beacon.domain.failure import Failure, FailureKind
 from beacon.domain.fleet import Provider
 from beacon.router.changes import Changes
+from beacon.router.closing import Closing
 from beacon.router.ejection import Ejection, speaks_of_provider
 from beacon.router.failures import quoted, seconds
 from beacon.router.health import Health, ProviderState
@@ -67,6 +68,7 @@ class Lane:
         self.health = Health(provider.cold_start)
         self.limit = AdaptiveLimit(provider.concurrency, min(provider.min_concurrency, provider.concurrency))
         self.ejection = Ejection(rng)
+        self.closing = Closing()
         self.paused: str | None = None
         self.removed = False
         self._latencies: dict[str, PeakEwma] = {}
@@ -164,6 +166,7 @@ class Lane:
 
     def _answered(self, inference: Inference, sent_at: float, now: float) -> None:
         self._latency_of(inference.model).observe(now - sent_at, now)
+        self.closing.answered()
         if self.ejection.answered(sent_at, now):
             self._changes.note(self.provider.name, "returned", "is back", "it answered on trial")
             self.slots.cap(_EJECTION, None)
@@ -172,7 +175,10 @@ class Lane:
     def _failed(self, inference: Inference, failure: Failure, at_once: int, sent_at: float, now: float) -> None:
         if failure.retry_after_s:
             why = f"answered {failure.http_status} with Retry-After {seconds(1000 * failure.retry_after_s)}"
-            self.slots.block(failure.retry_after_s, why)
+            obeyed_s = self.closing.obey(failure.retry_after_s, sent_at, now)
+            if obeyed_s < failure.retry_after_s:
+                why += f", and is tried again after {obeyed_s:g} s"
+            self.slots.block(obeyed_s, why)
         elif failure.retry_after_s is None and failure.http_status == 503 and self.health.at_once() is not None:
             self.slots.block(self.health.probe_pause_s, "is starting")
         if failure.http_status in _OVERLOAD and failure.counts:
@@ -210,6 +216,10 @@ class Lane:
             what = f"may have {change.after} requests under way, after {change.before}"
             self._changes.note(self.provider.name, "limit", what, change.why)
             self.slots.set_limit(change.after)
+
+    def closed(self) -> str | None:
+        """What it asks for where it asked anew for more than is waited for, and takes no work meanwhile."""
+        return self.slots.blocked_why if self.closing.closed(self.clock.monotonic()) else None
 
     def snapshot(self) -> ProviderSnapshot:
         now = self.clock.monotonic()

@@ -288,6 +288,16 @@ class Router:
         starting = bool(lanes) and all(lane.health.may_be_cold(now) for lane in lanes)
         return failures.expired(where, f"router, waiting for a slot: {states}", starting=starting)
 
+    def closed(self, model: str, region: str) -> Failure | None:
+        """The failure of what waits for a cell of which every provider asks for more time than it may wait for."""
+        lanes = self._registry.cell(model, region)
+        told = [(lane.provider.name, why) for lane in lanes if (why := lane.closed()) is not None]
+        if not lanes or len(told) < len(lanes):
+            return None
+        names = ", ".join(name for name, _ in told)
+        what = f"is closed ({'; '.join(f'{name} {why}' for name, why in told)}), and so it was when it was tried again"
+        return failures.closed(failures.Where(names, Stage.ROUTE, {}), what)
+
     def snapshot(self) -> list[ProviderSnapshot]:
         """Every provider as it is now, in the order of the fleet."""
         return [lane.snapshot() for lane in self._registry.lanes.values()]

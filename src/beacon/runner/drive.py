@@ -16,7 +16,7 @@ from typing import Any
 from beacon.domain.answer import Answer, Outcome
 from beacon.domain.clock import Clock
 from beacon.domain.deadline import Deadline
-from beacon.domain.failure import FailureKind, Stage
+from beacon.domain.failure import Failure, FailureKind, Stage
 from beacon.domain.spec import JobSpec
 from beacon.domain.states import ExecutionStatus, JobStatus
 from beacon.router.router import Placement, Router
@@ -335,9 +335,12 @@ class Drive:
         await self._recorder.record(attempt.end_unsent(work, attempt.stopped(kind), self._clock))
 
     async def _end_all(self, works: list[Work], kind: FailureKind) -> None:
+        await self._end_each(works, attempt.stopped(kind))
+
+    async def _end_each(self, works: list[Work], failure: Failure) -> None:
         async with asyncio.TaskGroup() as ending:
             for work in works:
-                ending.create_task(self._end(work, kind))
+                ending.create_task(self._recorder.record(attempt.end_unsent(work, failure, self._clock)))
         for work in works:
             work.under.settle_one()
 
@@ -366,6 +369,15 @@ class Drive:
         if kind is not FailureKind.COST_CEILING:
             self._halt()
         self.wake()
+
+    async def end_closed(self) -> None:
+        """Ends what waits for providers that ask for more time than it may wait for."""
+        for cell, lane in self._lanes.items():
+            failure = self._router.closed(*cell) if lane.waiting else None
+            if failure is not None:
+                waiting = lane.drain()
+                self.dry[cell[1]].set()
+                await self._end_each(waiting, failure)
 
     def interrupt(self) -> None:
         """Stops this runner's work on the job; what was under way is owed a further attempt."""

@@ -316,6 +316,7 @@ class Runner:
                 drive.stop(FailureKind(job.stop_kind))
             elif limit is not None and job.started_at is not None and self.clock.wall() > job.started_at + limit:
                 await drive.request_stop(FailureKind.JOB_DEADLINE)
+            await drive.end_closed()
             if drive.exhausted:
                 now = self.clock.wall()
                 free = await self.database.read(leases.regions_of_free_shards, drive.job_id, now)
