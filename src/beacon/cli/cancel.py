@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from beacon.cli.driving import somebody_drives
 from beacon.cli.embedded import Interruption, embedded_without_fleet
 from beacon.cli.reading import with_database
 from beacon.cli.settings import DatabaseOption, JobArgument
@@ -14,8 +15,7 @@ from beacon.cli.terminal import say
 from beacon.domain.clock import SystemClock
 from beacon.domain.failure import FailureKind
 from beacon.errors import ConflictError, ExitCode
-from beacon.runner.owner import is_dead
-from beacon.store import interventions, jobs, leases
+from beacon.store import interventions, jobs
 from beacon.store.database import Database
 
 
@@ -62,11 +62,6 @@ async def _ask_to_stop(database: Database, prefix: str, kind: FailureKind, why: 
         raise ConflictError(f"job {job_id} is {job.status.value} and cannot be cancelled any more", todo=todo)
     say(f"job {job_id}: {'ending its stragglers' if kind is FailureKind.STRAGGLER else 'cancelling'}")
     return job_id, await somebody_drives(database, job_id)
-
-
-async def somebody_drives(database: Database, job_id: str) -> bool:
-    """Whether a living runner holds a lease on the job."""
-    return any(not is_dead(owner) for owner in await database.read(leases.owners_of, job_id))
 
 
 async def _close_it_here(job_id: str, database: str | None) -> ExitCode:

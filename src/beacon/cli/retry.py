@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from beacon.cli.busy import run_busy
-from beacon.cli.cancel import somebody_drives
+from beacon.cli.driving import somebody_drives
 from beacon.cli.embedded import Interruption, embedded, embedded_without_fleet
 from beacon.cli.following import Telling, drive_and_tell
 from beacon.cli.reading import with_database
