@@ -7,13 +7,14 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import structlog
+from sqlalchemy import Connection
 
 from beacon.cli.gateway_fleet import GATEWAY_VARIABLE, gateway_fleet
 from beacon.cli.reloading import following
@@ -75,20 +76,32 @@ async def opened_own_fleet(option: str | None) -> AsyncIterator[FleetFile]:
 
 @asynccontextmanager
 async def embedded(
-    database_option: str | None, fleet_option: str | None, *, lease_s: float = LEASE_S
+    database_option: str | None,
+    fleet_option: str | None,
+    *,
+    lease_s: float = LEASE_S,
+    check: Callable[[Fleet], None] | None = None,
 ) -> AsyncIterator[Embedded]:
-    """Opens everything. Raises InputError, DocumentError, DatabaseError."""
+    """Opens everything. `check` sees the fleet before a database is made, and raises where that is not to be.
+
+    Raises InputError, DocumentError, DatabaseError; the last within seconds where another process holds the database.
+    """
     if not structlog.is_configured():
         # A command that shows progress and results: logs would get between, and never belong on stdout.
         configure_logs(least=logging.ERROR)
-    # A fleet that is missing is said before anything is made.
-    if not os.environ.get(GATEWAY_VARIABLE, "").strip():
-        find_fleet(fleet_option, os.environ)
     async with AsyncExitStack() as stack:
+        file = await stack.enter_async_context(opened_fleet(fleet_option))
+        if check is not None:
+            check(file.fleet)
         database = await open_database(database_url(database_option))
         stack.push_async_callback(database.close)
-        file = await stack.enter_async_context(opened_fleet(fleet_option))
+        # A runner holds its writes for longer: a database that is locked already is said before one begins.
+        await database.write(_nothing)
         yield await stack.enter_async_context(_house(database, file, lease_s))
+
+
+def _nothing(_: Connection) -> None:
+    """Takes the right to write, and gives it back."""
 
 
 @asynccontextmanager

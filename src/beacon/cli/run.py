@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -85,7 +86,8 @@ def _resume(prefix: str, telling: Telling) -> ExitCode:
 
 async def _run(wanted: JobSpec | str, source: str, telling: Telling) -> ExitCode:
     """`wanted` is a spec to submit or the id of a job to resume."""
-    async with embedded(telling.database, telling.fleet) as house:
+    check = partial(check_against_fleet, wanted, source=source) if isinstance(wanted, JobSpec) else None
+    async with embedded(telling.database, telling.fleet, check=check) as house:
         interruption = Interruption(house.runner)
         job_id = await _job_of(house, wanted, source)
         say(job_id if telling.as_json else f"job {job_id}")
@@ -93,10 +95,8 @@ async def _run(wanted: JobSpec | str, source: str, telling: Telling) -> ExitCode
 
 
 async def _job_of(house: Embedded, wanted: JobSpec | str, source: str) -> str:
-    """The job that is to be driven; raises DocumentError where the fleet does not serve it."""
-    spec = await house.database.read(jobs.spec_of, wanted) if isinstance(wanted, str) else wanted
-    check_against_fleet(spec, house.fleet, source)
-    if isinstance(wanted, str):
-        return wanted
-    job_id, _ = await submit(house.database, wanted, house.fleet, SystemClock())
-    return job_id
+    """The job that is to be driven; raises DocumentError where it is there and the fleet does not serve it."""
+    if isinstance(wanted, JobSpec):
+        return (await submit(house.database, wanted, house.fleet, SystemClock()))[0]
+    check_against_fleet(await house.database.read(jobs.spec_of, wanted), house.fleet, source)
+    return wanted

@@ -85,7 +85,16 @@ async def test_a_locked_database_is_waited_for_and_then_said(ready):
         ran = await ready("run", "spec.yaml")
         holder.execute("ROLLBACK")
     assert_refused(ran, 3, "the database is locked by another process", "run the command again")
+    assert "tried again" not in ran.err, "a runner's own patience came before a person was told"
     assert ready.jobs_stored() == 0
+
+
+@pytest.mark.parametrize(("field", "name"), [("models", "mistral-7"), ("regions", "mars")])
+async def test_what_the_fleet_does_not_serve_is_said_before_a_database_is_made(ready, field, name):
+    ready.write_spec(**{field: [name]})
+    ran = await ready("run", "spec.yaml", "--database", "new.db")
+    assert_refused(ran, 2, name)
+    assert not list(ready.folder.glob("new.db*"))
 
 
 async def test_a_newer_database_is_left_as_it_is(ready):
