@@ -279,6 +279,8 @@ class Runner:
         finally:
             for task in under_way:
                 task.cancel()
+            # Their ends are waited for: a shard that is still being released must not outlive its drive.
+            await asyncio.gather(*under_way, return_exceptions=True)
 
     async def _until_dry(self, drive: Drive, region: str, under_way: set[asyncio.Task[None]]) -> None:
         dry = asyncio.create_task(drive.dry[region].wait())

@@ -149,14 +149,15 @@ class SqliteDatabase:
 def explain_sqlite(error: DBAPIError, url: str) -> DatabaseError:
     """The error of the driver as one that says what to do."""
     text = str(error.orig)
-    passing = "locked" in text or "busy" in text
-    if passing:
-        what = f"the database is locked by another process (waited {BUSY_TIMEOUT_S:g} s)"
+    # In each of these the transaction was undone as a whole.
+    locked, full = "locked" in text or "busy" in text, "disk is full" in text
+    if locked:
+        what = "the database is locked by another process"
         todo = "end or wait for the process that holds it, then run the command again"
     elif "disk I/O error" in text:
         what = "the database's file could not be written or read: the disk is full, a limit was reached, or it fails"
         todo = "free some space or look for the disk's errors in the system's log, then resume the job"
-    elif "full" in text:
+    elif full:
         what, todo = "the disk is full, nothing was half-written", "free some space, then resume the job"
     elif "readonly" in text or "unable to open" in text:
         what, todo = f"the database cannot be opened: {text}", "check the path and its permissions"
@@ -167,7 +168,7 @@ def explain_sqlite(error: DBAPIError, url: str) -> DatabaseError:
         )
     else:
         what, todo = f"the database refused: {text}", None
-    return DatabaseError(what, where=url, todo=todo, passing=passing)
+    return DatabaseError(what, where=url, todo=todo, passing=locked or full)
 
 
 async def open_database(url: str) -> Database:

@@ -115,7 +115,7 @@ class PostgresDatabase:
         await self._engine.dispose()
 
 
-_PASSING = frozenset({"53300", "57P03"})
+_PASSING = frozenset({"53100", "53300", "57P03"})
 """Of these a server says that it did nothing; a connection that broke may have been too late to undo anything."""
 
 
