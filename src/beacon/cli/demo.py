@@ -77,7 +77,7 @@ async def run_demo(
             check_against_fleet(spec, house.fleet, str(spec_file))
             job_id, _ = await submit(house.database, spec, house.fleet, SystemClock())
             page = f"{address(listener)}/jobs/{job_id}"
-            print(f"Job {job_id}: {spec.total} executions. Watch it at {page}", file=sys.stderr, flush=True)
+            print(f"Job {job_id}: {spec.total:,} executions. Watch it at {page}", file=sys.stderr, flush=True)
             portal = PortalServer(house, listener)
             serving = asyncio.create_task(portal.run())
             job = await _follow(house, job_id)
@@ -88,7 +88,7 @@ async def run_demo(
                 await asyncio.wait([serving])
             portal.stop()
             await serving
-    return exit_code_of(job) if once and job.over else ExitCode.INTERRUPTED
+    return exit_code_of(job) if job.over else ExitCode.INTERRUPTED
 
 
 def _more_at(job_id: str, page: str, database: str | None, *, once: bool) -> str:

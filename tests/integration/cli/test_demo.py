@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from tests.integration.cli.conftest import Beacon
+from tests.integration.cli.conftest import PATIENCE_S, Beacon, interrupt
 
 
 @pytest.mark.slow
@@ -22,3 +24,15 @@ async def test_a_demo_with_a_database_advises_a_command_that_works(beacon: Beaco
     assert ran.code == 0, ran.err
     advised = ran.out.rpartition("All of them: beacon ")[2].split()
     assert (await beacon(*advised)).code == 0
+
+
+@pytest.mark.slow
+async def test_ctrl_c_is_the_normal_end_of_a_demo_whose_job_is_done(beacon: Beacon) -> None:
+    showing = await beacon.start("demo", "--port", "0")
+    assert showing.stderr is not None
+    async with asyncio.timeout(PATIENCE_S):
+        while b"until you press Ctrl-C" not in (line := await showing.stderr.readline()):
+            assert line, "it ended by itself"
+        interrupt(showing)
+        await showing.communicate()
+    assert showing.returncode == 0
