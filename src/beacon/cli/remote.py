@@ -26,6 +26,7 @@ from beacon.errors import (
     NotFoundError,
     UnavailableError,
 )
+from beacon.router.transports.exchange import reason
 from beacon.store.jobs import Job
 
 LOOK_S = 0.5
@@ -98,7 +99,7 @@ def _progress(job: Job) -> str:
     if job.status is JobStatus.FINALIZING:
         return "Finalizing results…"
     bad = sum(job.counts[name] for name in ("failed", "timed_out", "cancelled"))
-    return f"{job.status.value}, {job.done:,} of {job.total:,}" + (f"; {bad} unsuccessful" if bad else "")
+    return f"{job.status.value}, {job.done:,} of {job.total:,}" + (f"; {bad:,} unsuccessful" if bad else "")
 
 
 class Api:
@@ -141,9 +142,9 @@ class Api:
         except aiohttp.InvalidURL as error:
             raise InputError(f"not the address of a server: {self.address!r}", where="--server") from error
         except (aiohttp.ClientError, TimeoutError) as error:
-            reason = str(error) or type(error).__name__
+            why = f"no answer within {REQUEST_S:g} s" if isinstance(error, TimeoutError) else reason(error)
             todo = "check the address, and that `beacon serve` runs there"
-            raise UnavailableError(f"the server cannot be reached: {reason}", where=self.address, todo=todo) from error
+            raise UnavailableError(f"the server cannot be reached: {why}", where=self.address, todo=todo) from error
         except ValueError as error:
             raise self._foreign() from error
         if not isinstance(answer, dict):

@@ -77,7 +77,7 @@ async def test_a_server_that_cannot_be_reached_or_is_something_else_is_said(read
         nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}"
         ran = await ready("run", "spec.yaml", "--server", nowhere)
     assert (ran.code, ran.out) == (3, "")
-    assert "the server cannot be reached" in ran.err
+    assert "the server cannot be reached: connection refused\n" in ran.err
     assert nowhere in ran.err
 
     async def page(request):
