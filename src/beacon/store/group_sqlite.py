@@ -107,7 +107,8 @@ _INSERT_ATTEMPT = Insert(
     attempts, ("id", "execution_id", "number", "epoch", "provider", "status", "counts", "written_at")
 )
 _NOTE_CALL = Update(attempts, "id", ("call_id",))
-_START_EXECUTION = Update(executions, "id", ("status", "attempts", "provider", "deadline_at", "kind", "stage", "error"))
+_OF_START = ("status", "attempts", "provider", "deadline_at", "next_attempt_at", "kind", "stage", "error")
+_START_EXECUTION = Update(executions, "id", _OF_START)
 _END_ATTEMPT = Update(
     attempts,
     "id",
@@ -132,7 +133,7 @@ def _write_starts(connection: Connection, starts: Sequence[Start]) -> None:
     running = ExecutionStatus.RUNNING.value
     _START_EXECUTION.execute(
         connection,
-        [(s.execution_id, running, s.number, s.provider, s.deadline_at, None, None, None) for s in starts],
+        [(s.execution_id, running, s.number, s.provider, s.deadline_at, None, None, None, None) for s in starts],
     )
 
 

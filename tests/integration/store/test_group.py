@@ -194,3 +194,14 @@ async def test_concurrent_groups_of_random_sizes_close_the_job_once(database, sp
     assert [recorded.job_status for recorded in done].count(JobStatus.FINALIZING) == 1
     told = await database.read(events.after, job_id, 0)
     assert sum(event.data["status"] == "finalizing" for event in told) == 1
+
+
+async def test_an_attempt_that_starts_ends_the_wait_for_it(database, spec):
+    job_id, shards = await submitted_job(database, spec)
+    shard, execution = (await open_works(database, job_id, shards))[0]
+    failed = finish(shard, execution, ExecutionStatus.RETRYING, next_attempt_at=150.0)
+    await database.write(record_group, job_id, [start(shard, execution)], [], 5.0)
+    await database.write(record_group, job_id, [], [failed], 5.0)
+    assert (await database.read(executions.get, execution.id))["next_attempt_at"] == 150.0
+    await database.write(record_group, job_id, [start(shard, execution, 2)], [], 6.0)
+    assert (await database.read(executions.get, execution.id))["next_attempt_at"] is None
