@@ -18,6 +18,7 @@ from beacon.store.group import Finish, Noted, Recorded, Start, record_group
 
 LARGEST_GROUP = 500
 Item = Start | Finish | Noted
+_Handed = tuple[Item, asyncio.Future[bool]]
 
 
 class Recorder:
@@ -31,7 +32,7 @@ class Recorder:
         self._job_id = job_id
         self._clock = clock
         self._told = told
-        self._waiting: list[tuple[Item, asyncio.Future[bool]]] = []
+        self._waiting: list[_Handed] = []
         self._committing: asyncio.Task[None] | None = None
 
     async def record(self, item: Item) -> bool:
@@ -53,7 +54,7 @@ class Recorder:
 
     async def _commit_groups(self) -> None:
         while self._waiting:
-            group, self._waiting = self._waiting[:LARGEST_GROUP], self._waiting[LARGEST_GROUP:]
+            group, self._waiting = _next_group(self._waiting)
             failure: Exception = RuntimeError("the recorder was ended in the middle of a group")
             try:
                 await self._commit(group)
@@ -70,7 +71,7 @@ class Recorder:
         """The clock is read inside the transaction, so that its moments do not lie before the wait for it."""
         return record_group(connection, self._job_id, starts, finishes, self._clock.wall(), noted)
 
-    async def _commit(self, group: list[tuple[Item, asyncio.Future[bool]]]) -> None:
+    async def _commit(self, group: list[_Handed]) -> None:
         starts = [item for item, _ in group if isinstance(item, Start)]
         finishes = [item for item, _ in group if isinstance(item, Finish)]
         noted = [item for item, _ in group if isinstance(item, Noted)]
@@ -79,6 +80,18 @@ class Recorder:
         for item, future in group:
             if not future.cancelled():
                 future.set_result(_came_to_pass(item, recorded))
+
+
+def _next_group(waiting: list[_Handed]) -> tuple[list[_Handed], list[_Handed]]:
+    """The next group and the rest, in order. A second move of an execution opens another group: what a group did is
+    told by execution, and one that its other item moved would pass for moved by both."""
+    moved: set[str] = set()
+    for place, (item, _) in enumerate(waiting[:LARGEST_GROUP]):
+        if not isinstance(item, Noted):
+            if item.execution_id in moved:
+                return waiting[:place], waiting[place:]
+            moved.add(item.execution_id)
+    return waiting[:LARGEST_GROUP], waiting[LARGEST_GROUP:]
 
 
 def _came_to_pass(item: Item, recorded: Recorded) -> bool:
@@ -91,7 +104,7 @@ def _came_to_pass(item: Item, recorded: Recorded) -> bool:
             return True
 
 
-def _fail(group: list[tuple[Item, asyncio.Future[bool]]], failure: Exception) -> None:
+def _fail(group: list[_Handed], failure: Exception) -> None:
     for _, future in group:
         if not future.done():
             future.set_exception(failure)

@@ -6,9 +6,9 @@ import asyncio
 from typing import Any
 
 from beacon.domain.clock import SystemClock
-from beacon.domain.states import JobStatus
+from beacon.domain.states import ExecutionStatus, JobStatus
 from beacon.runner.recorder import Recorder
-from beacon.store.group_items import Recorded, Start
+from beacon.store.group_items import Finish, Recorded, Start
 
 
 class Slow:
@@ -41,3 +41,26 @@ async def test_what_was_handed_in_is_committed_though_its_giver_is_cancelled():
     await recorder.flush()
     assert [name for group in database.committed for name in group] == ["a", "b", "c", "d"]
     assert [type(each) for each in told] == [asyncio.CancelledError, bool, asyncio.CancelledError, bool]
+
+
+class First:
+    """A database that takes the first end of an execution and refuses every other."""
+
+    def __init__(self) -> None:
+        self.over: set[str] = set()
+
+    async def write_at_once(self, _function: Any, _starts: Any, finishes: list[Finish], *_: Any) -> Recorded:
+        moved = frozenset(finish.execution_id for finish in finishes) - self.over
+        self.over |= moved
+        return Recorded(1, JobStatus.RUNNING, None, 0.0, frozenset(), moved)
+
+
+def finish(execution: str, attempt: str | None) -> Finish:
+    return Finish(execution, attempt, 1, 0, ExecutionStatus.FAILED, "failed", 0.0)
+
+
+async def test_an_end_that_was_refused_is_not_told_as_one_that_moved_its_execution():
+    recorder = Recorder(First(), "job", SystemClock(), lambda _: None)  # type: ignore[arg-type]
+    ends = [finish("x", "x-1"), finish("y", "y-1"), finish("x", None)]
+    told = await asyncio.gather(*(recorder.record(each) for each in ends))
+    assert told == [True, True, False]
