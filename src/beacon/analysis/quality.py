@@ -91,7 +91,7 @@ def notices(quality: dict[str, Any]) -> list[str]:
         )
     for row in quality["common_failures"]:
         where = listed([f"{count} in {region}" for region, count in row["missing"].items()])
-        told.append(f"{row['reason']} struck {row['model']} in every region alike: {where}.")
+        told.append(f"In every region executions of {row['model']} ended as {row['reason']}: {where}.")
     if quality["unclassified"]:
         told.append(f"{counted(quality['unclassified'], 'answer')} not classified, counted as missing.")
     if quality["disputed"]:

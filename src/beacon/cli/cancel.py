@@ -72,5 +72,5 @@ async def _close_it_here(job_id: str, database: str | None) -> ExitCode:
         job = await house.database.read(jobs.get, job_id)
     if interruption.asked and not job.over:
         return ExitCode.INTERRUPTED
-    say(f"job {job_id}: {job.status.value}, {job.counts['completed']} of {job.total} executions kept")
+    say(f"job {job_id}: {job.status.value}, {job.counts['completed']:,} of {job.total:,} executions kept")
     return ExitCode.DONE

@@ -124,9 +124,9 @@ def _outcome(job: Job) -> Text:
     text = Text(f"\n{visible(job.name)}: {job.status.value}", style="bold")
     if job.verdict is not None:
         text.append(f", criteria {job.verdict.value}", style="bold")
-    parts = [f"{counts['completed']} of {job.total} completed"]
+    parts = [f"{counts['completed']:,} of {job.total:,} completed"]
     parts += [
-        f"{counts[name]} {name.replace('_', ' ')}" for name in ("failed", "timed_out", "cancelled") if counts[name]
+        f"{counts[name]:,} {name.replace('_', ' ')}" for name in ("failed", "timed_out", "cancelled") if counts[name]
     ]
     text.append(f". {', '.join(parts)}.", style="default")
     if job.simulated:

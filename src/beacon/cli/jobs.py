@@ -73,4 +73,4 @@ def _table(found: list[Job]) -> Table:
 def _row(job: Job) -> tuple[str, ...]:
     created = datetime.fromtimestamp(job.created_at, UTC).strftime("%Y-%m-%d %H:%M")
     status = f"{job.status.value}, {job.verdict.value}" if job.verdict else job.status.value
-    return job.id, created, status, f"{job.done}/{job.total}"
+    return job.id, created, status, f"{job.done:,}/{job.total:,}"

@@ -61,7 +61,7 @@ async def show_progress(
         said = ""
         while True:
             over = driving.done()
-            line = _line(await read_moment(database, job_id))
+            line = plain_line(await read_moment(database, job_id))
             if line != said:
                 out.print(line, soft_wrap=True)
                 said = line
@@ -79,7 +79,7 @@ async def read_moment(database: Database, job_id: str) -> Moment:
 
 def screen(moment: Moment, providers: list[ProviderSnapshot]) -> RenderableType:
     parts: list[RenderableType] = [_heading(moment.job), _matrix(moment)]
-    parts += [_failure_line(group) for group in moment.failures[:6]]
+    parts += [failure_line(group) for group in moment.failures[:6]]
     parts += [Text(f"waiting: {line}", style="yellow") for line in waits(providers)]
     return Group(*parts)
 
@@ -130,14 +130,16 @@ def _matrix(moment: Moment) -> Table:
     for tally in sorted(moment.tallies, key=lambda t: (t.region, t.model)):
         counts = [tally.counts.get(status, 0) for status in statuses]
         bar = ProgressBar(total=tally.total, completed=tally.done, width=BAR)
-        done = f"{tally.done}/{tally.total}"
-        table.add_row(tally.region, visible(tally.model), bar, done, *(str(n) if n else "" for n in counts))
+        done = f"{tally.done:,}/{tally.total:,}"
+        table.add_row(tally.region, visible(tally.model), bar, done, *(f"{n:,}" if n else "" for n in counts))
     return table
 
 
-def _failure_line(group: FailureGroup) -> Text:
-    text = Text(f"{group.count} {group.status.replace('_', ' ')} ", style="red")
-    text.append(f"{group.kind} at {group.provider or group.region}, {visible(group.model)}: ")
+def failure_line(group: FailureGroup) -> Text:
+    status = group.status.replace("_", " ")
+    text = Text(f"{group.count:,} {status} ", style="red")
+    kind = "" if group.kind == group.status else f"{group.kind} "
+    text.append(f"{kind}at {group.provider or group.region}, {visible(group.model)}: ")
     text.append(visible(group.error or ""), style="default")
     return text
 
@@ -165,12 +167,12 @@ def _starting(provider: ProviderSnapshot) -> str:
     return f"{provider.name} is {provider.state} (cold start, {when})"
 
 
-def _line(moment: Moment) -> str:
+def plain_line(moment: Moment) -> str:
     by_region: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for tally in moment.tallies:
         by_region[tally.region][0] += tally.done
         by_region[tally.region][1] += tally.total
-    regions = ", ".join(f"{region} {done}/{total}" for region, (done, total) in sorted(by_region.items()))
+    regions = ", ".join(f"{region} {done:,}/{total:,}" for region, (done, total) in sorted(by_region.items()))
     failed = sum(group.count for group in moment.failures)
-    trouble = f"; {failed} unsuccessful, most often {moment.failures[0].kind}" if failed else ""
-    return f"{_stage(moment.job)}; {regions}{trouble}"
+    trouble = f"; {failed:,} unsuccessful, most often {moment.failures[0].kind}" if failed else ""
+    return _stage(moment.job) + (f"; {regions}" if regions else "") + trouble

@@ -83,7 +83,7 @@ def _refuse_needless(job: Job) -> None:
     """Said before a fleet is asked for, or the lab started."""
     if not any(job.counts[status.value] for status in UNSUCCESSFUL):
         state = "all completed" if job.over else "none has failed so far"
-        what = f"nothing to retry: of {job.total} executions {state}"
+        what = f"nothing to retry: of {job.total:,} executions {state}"
         raise ConflictError(what, where=f"job {job.id}", todo=f"`beacon show {job.id}` shows them")
 
 
@@ -96,7 +96,7 @@ async def _reopen(database: Database, job_id: str, chosen: Filter, executions: t
         raise ConflictError(
             "nothing to retry: what was named completed, or is no failure", where=f"job {job_id}", todo=todo
         )
-    say(f"job {job_id}: {reopened.count} executions are tried again")
+    say(f"job {job_id}: {reopened.count:,} executions are tried again")
 
 
 async def _retry_here(job_id: str, chosen: Filter, executions: tuple[str, ...], telling: Telling) -> ExitCode:

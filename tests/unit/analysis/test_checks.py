@@ -151,7 +151,7 @@ def test_a_failure_of_all_arms_alike_is_no_uneven_one() -> None:
     assert report.data_quality["common_failures"] == [
         {"model": "m", "reason": "rate_limited", "missing": {"apac": 40, "us": 40}}
     ]
-    assert "rate_limited struck m in every region alike: 40 in apac and 40 in us." in report.notices
+    assert "In every region executions of m ended as rate_limited: 40 in apac and 40 in us." in report.notices
 
 
 def test_stratified_test_is_exact_and_meets_its_approximation() -> None:
