@@ -21,12 +21,12 @@ from beacon.web.actions import Actions
 from beacon.web.assets import PREFIX, Assets
 from beacon.web.boards import Boards
 from beacon.web.guard import LOOPBACK, Guard
-from beacon.web.pages import executions, findings, job, kpis, new, pair, plain
+from beacon.web.pages import compare, executions, findings, job, kpis, new, pair, plain
 from beacon.web.pages import fleet as fleet_pages
 from beacon.web.pages import jobs as job_pages
 from beacon.web.pages.live import LivePages
 from beacon.web.pages.render import Renderer
-from beacon.web.portal import Here, Portal, portal_of
+from beacon.web.portal import Drift, Here, Portal, portal_of
 from beacon.web.problems import Problem, RefusedError, Told
 from beacon.web.providers import ProviderChanges, Snapshot
 from beacon.web.shapes import Health
@@ -44,14 +44,15 @@ def create_app(
     clock: Clock | None = None,
     snapshot: Snapshot | None = None,
     changes: ProviderChanges | None = None,
+    drift: Drift | None = None,
     hosts: Collection[str] = LOOPBACK,
     assets: Assets | None = None,
 ) -> FastAPI:
     """The API and the portal over one database.
 
     `actions` says how jobs are submitted, cancelled and retried; `fleet` is what new jobs may ask; `snapshot` and
-    `changes` tell of the providers that a router in this process uses. `hosts` are the names under which the server may
-    be addressed.
+    `changes` tell of the providers that a router in this process uses; `drift` compares two jobs. `hosts` are the names
+    under which the server may be addressed.
     """
     clock, assets = clock or SystemClock(), assets or Assets.load()
     renderer = Renderer(assets, clock)
@@ -70,6 +71,7 @@ def create_app(
         read_fleet=fleet,
         snapshot=snapshot,
         changes=changes,
+        drift=drift,
         boards=Boards(database),
         summaries=Summaries(database),
         watches=Watches(database),
@@ -77,7 +79,7 @@ def create_app(
         renderer=renderer,
         live_pages=LivePages(renderer),
     )
-    for pages in (api, evidence, job_pages, new, job, findings, pair, executions, fleet_pages, kpis, plain):
+    for pages in (api, evidence, job_pages, new, job, findings, pair, compare, executions, fleet_pages, kpis, plain):
         app.include_router(pages.router)
     _add_plumbing(app)
     _add_errors(app)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
@@ -20,10 +20,13 @@ from beacon.web.providers import ProviderChanges, Snapshot
 from beacon.web.summaries import Summaries
 from beacon.web.watch import Watches
 
+Drift = Callable[[str, str], Awaitable[dict[str, Any]]]
+"""What changed from one job, that is over, to another: the document that `beacon drift --json` prints."""
+
 
 @dataclass(frozen=True, slots=True)
 class Portal:
-    """`snapshot` and `changes` are None where no router runs in this process."""
+    """`snapshot` and `changes` are None where no router runs in this process, `drift` where no analyst does."""
 
     database: Database
     clock: Clock
@@ -31,6 +34,7 @@ class Portal:
     read_fleet: Callable[[], Fleet]
     snapshot: Snapshot | None
     changes: ProviderChanges | None
+    drift: Drift | None
     boards: Boards
     summaries: Summaries
     watches: Watches
