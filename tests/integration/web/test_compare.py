@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import httpx
 import pytest
 
+from beacon.domain.spec import JobSpec
+from beacon.runner.drifting import drift_between
 from beacon.web.app import create_app
 from tests.integration.web.conftest import BASE
 from tests.integration.web.scene import FLEET, Scene, StoreActions, make_spec
@@ -107,3 +111,26 @@ async def test_a_server_without_an_analyst_says_so(database):
     app = create_app(database, actions=StoreActions(database), fleet=lambda: FLEET)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE) as client:
         assert "compares no jobs" in (await client.get("/compare")).text
+
+
+async def test_the_analysis_itself_is_read(database):
+    def run(label: str) -> JobSpec:
+        return make_spec(questions=8, repeats=3, models=["alpha"], name=label)
+
+    ids = []
+    for eu in ("substantive", "refusal"):
+        scene = await Scene.begin(database, run(eu))
+        await scene.run(scene.works)
+        for region, label in (("us", "substantive"), ("eu", eu)):
+            await scene.label([work for work in scene.works if work.execution.region == region], label)
+        await scene.finish()
+        ids.append(scene.job_id)
+    app = create_app(
+        database, actions=StoreActions(database), fleet=lambda: FLEET, drift=partial(drift_between, database)
+    )
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE) as client:
+        page = Elements((await client.get(f"/compare?jobs={','.join(ids)}")).text).text
+    changed, unchanged = page.split("What did not change")
+    assert "alpha in eu" in changed
+    assert "+100" in changed
+    assert "alpha in us" in unchanged
