@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from beacon.domain.spec import JobSpec
 from beacon.domain.states import UNSUCCESSFUL
-from beacon.store import executions, jobs, reports
+from beacon.store import executions, jobs, labelling, reports
 from beacon.store.executions import Filter
 from beacon.store.jobs import Job
 from beacon.web import lenient
@@ -35,7 +35,7 @@ from beacon.web.text import words
 router = APIRouter(include_in_schema=False)
 _ONE = Annotated[str, Query(max_length=200)]
 _SHARE = {"withheld_rate": "withheld", "refusal_rate": "refused", "empty_rate": "empty"}
-MOST_FAILED = 50
+MOST_LISTED = 50
 _REACHES = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -68,15 +68,32 @@ async def findings(
     document = await portal.database.read(reports.latest_report, job_id, found.reference.version)
     chosen = Chosen(model, region, question, factor, measure, show if show in SHOWN else "")
     failed = await _failed(portal, job_id, chosen) if chosen.show == "failed" else []
+    disputed = await _disputed(portal, job_id, chosen) if chosen.show == "disputed" else []
+    lists: dict[str, Any] = {"failed": failed, "disputed": disputed, "most": MOST_LISTED}
     told = _report(document, spec, job, found, chosen)
-    return portal.renderer.page(request, "findings.html", failed=failed, most=MOST_FAILED, **shared, **told)
+    return portal.renderer.page(request, "findings.html", **lists, **shared, **told)
 
 
 async def _failed(portal: Portal, job_id: str, chosen: Chosen) -> list[dict[str, Any]]:
     """The first executions without an answer that the filters leave, and one more where there are more."""
     named = [[value] if value else [] for value in (chosen.model, chosen.region, chosen.question)]
     lost = Filter([status.value for status in UNSUCCESSFUL], *named)
-    return await portal.database.read(executions.page, job_id, limit=MOST_FAILED + 1, chosen=lost)
+    return await portal.database.read(executions.page, job_id, limit=MOST_LISTED + 1, chosen=lost)
+
+
+async def _disputed(portal: Portal, job_id: str, chosen: Chosen) -> list[tuple[dict[str, Any], dict[str, str]]]:
+    """Disputed answers that the filters leave, each with who says what."""
+    said = await portal.database.read(labelling.disputes, job_id)
+    named = [[value] if value else [] for value in (chosen.model, chosen.region, chosen.question)]
+    found: list[tuple[dict[str, Any], dict[str, str]]] = []
+    after = -1
+    while len(found) < min(MOST_LISTED + 1, len(said)):
+        rows = await portal.database.read(executions.page, job_id, after=after, chosen=Filter([], *named))
+        if not rows:
+            break
+        found += [(row, said[row["id"]]) for row in rows if row["id"] in said]
+        after = rows[-1]["ordinal"]
+    return found
 
 
 @router.get("/jobs/{job_id}/findings/heat.{ending}")

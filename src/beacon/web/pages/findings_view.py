@@ -15,7 +15,7 @@ DIFFERENCE, NEGLIGIBLE, UNDECIDED = "difference", "negligible", "undecided"
 MOST_DIFFERENCES = 100
 MOST_OTHERS = 60
 MOST_QUESTIONS = 200
-SHOWN = {"different": "what differs", "failed": "what failed"}
+SHOWN = {"different": "what differs", "failed": "what failed", "disputed": "what is disputed"}
 """What the page may be narrowed to, by the word that stands in the address."""
 _CONFOUNDS = {
     "routes": "different routes",
