@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 import uuid
 from dataclasses import replace
@@ -27,6 +28,7 @@ from beacon.errors import (
     UnavailableError,
 )
 from beacon.store.jobs import Job
+from beacon.web.access import KEY_VARIABLE
 
 LOOK_S = 0.5
 """How often the server is asked how far the job is, and the pause before it is asked again after a failure."""
@@ -45,7 +47,9 @@ async def run_remotely(server: str, wanted: JobSpec | str, telling: Telling) -> 
 
     Raises InputError for what the server refuses, UnavailableError where it cannot be reached or used.
     """
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_S)) as session:
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_S), headers=headers) as session:
         api = Api(session, server)
         job = await (api.job(wanted) if isinstance(wanted, str) else api.submit(wanted))
         say(job.id if telling.as_json else f"job {job.id}, {api.address}/jobs/{job.id}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,8 +21,10 @@ from beacon.runner.analyst import Analyst
 from beacon.runner.inputs import complete
 from beacon.store import interventions, pauses
 from beacon.store.executions import Filter
+from beacon.web.access import Key
 from beacon.web.actions import Retried, Submitted
 from beacon.web.app import create_app
+from beacon.web.guard import LOOPBACK
 
 GRACE_S = 2
 """How long open event streams may delay the end of the server."""
@@ -92,7 +94,15 @@ class _Server(uvicorn.Server):
 class PortalServer:
     """Portal, API and runner over one listening socket."""
 
-    def __init__(self, house: Embedded, listener: socket.socket) -> None:
+    def __init__(
+        self,
+        house: Embedded,
+        listener: socket.socket,
+        *,
+        keys: Sequence[Key] = (),
+        public: bool = False,
+        names: Collection[str] = (),
+    ) -> None:
         self._house = house
         self._listener = listener
         # One of its own: a long comparison must not keep a job from being finalized.
@@ -104,6 +114,9 @@ class PortalServer:
             snapshot=house.router.snapshot,
             changes=house.router.changes,
             drift=self._drift,
+            keys=keys,
+            public=public,
+            hosts=LOOPBACK | {*names},
         )
         config = uvicorn.Config(
             app, http="httptools", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S

@@ -11,12 +11,14 @@ from fastapi import Depends, Request
 from beacon.domain.clock import Clock
 from beacon.domain.fleet import Fleet
 from beacon.store.database import Database
+from beacon.web.access import Access
 from beacon.web.actions import Actions
 from beacon.web.assets import Assets
 from beacon.web.boards import Boards
 from beacon.web.pages.live import LivePages
 from beacon.web.pages.render import Renderer
 from beacon.web.providers import ProviderChanges, Snapshot
+from beacon.web.rates import Rate
 from beacon.web.summaries import Summaries
 from beacon.web.watch import Watches
 
@@ -41,6 +43,8 @@ class Portal:
     assets: Assets
     renderer: Renderer
     live_pages: LivePages
+    access: Access
+    wrong_keys: Rate
 
     @property
     def fleet(self) -> Fleet:
