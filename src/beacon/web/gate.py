@@ -22,8 +22,8 @@ MINUTE_S = 60.0
 """Over which requests of one person, or one address, are counted."""
 READS, CHANGES = 1_200, 120
 """In a minute, for each person, and for each address of those without a key."""
-_OPEN = frozenset({"/healthz", "/readyz", SIGN_IN, "/sign-out"})
-_VIEWERS = frozenset({"/theme", "/measurements"})
+_OPEN = frozenset({"/healthz", "/readyz", SIGN_IN, "/sign-out", "/theme"})
+_VIEWERS = frozenset({"/measurements"})
 _SUBMITTERS = ("/jobs", "/executions/", "/api/v1/jobs", "/api/v1/executions/")
 
 

@@ -19,7 +19,7 @@ async def test_beyond_loopback_only_with_keys(ready):
 async def test_a_client_sends_its_key(ready):
     ready.write_spec(models=["mistral-7b"])
     (ready.folder / "keys").write_text(f"submitter ann {KEY}\n")
-    async with served(ready, "--keys", str(ready.folder / "keys")) as address:
+    async with served(ready, "lab", "--keys", str(ready.folder / "keys")) as address:
         refused = await ready("run", "spec.yaml", "--server", address, "--json")
         assert refused.code == 2
         assert "who asks is not known" in refused.err

@@ -14,7 +14,7 @@ from tests.integration.cli.conftest import PATIENCE_S
 
 
 @asynccontextmanager
-async def served(beacon, *options, fleet="lab"):
+async def served(beacon, fleet="lab", *options):
     """The address of a `beacon serve`, by default over the lab."""
     process = await beacon.start("serve", "--fleet", fleet, "--port", "0", *options)
     reading = None

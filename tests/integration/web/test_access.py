@@ -108,7 +108,7 @@ async def test_a_session_s_cookie_is_out_of_reach_and_beyond_loopback_secure(dat
 @pytest.mark.parametrize(
     ("path", "role"),
     [
-        ("/theme", Role.VIEWER),
+        ("/measurements", Role.VIEWER),
         ("/jobs", Role.SUBMITTER),
         ("/api/v1/jobs", Role.SUBMITTER),
         ("/jobs/x/cancel", Role.SUBMITTER),

@@ -117,7 +117,10 @@ async def _options(portal: Portal, named: list[Job]) -> list[tuple[str, str]]:
     )
     every = {job.id: job for job in [*recent, *named]}
     now = portal.clock.wall()
-    return [(job.id, f"{job.name[:60]}, {day(job.created_at, now)} {moment(job.created_at)}") for job in every.values()]
+    return [
+        (job.id, f"{job.name[:60]}, {day(job.created_at, now)} {moment(job.created_at)} ({job.id})")
+        for job in every.values()
+    ]
 
 
 def _answers(job: Job, finding: Finding) -> str:
