@@ -20,14 +20,13 @@ from beacon.cli.terminal import console, visible
 from beacon.domain.clock import SystemClock
 from beacon.domain.spec import JobSpec
 from beacon.errors import InputError
-from beacon.runner.labels import Imported, import_labels
+from beacon.runner.labels import Imported, import_labels, source_of
 from beacon.store import jobs, labelling
 from beacon.store.database import Database
 from beacon.store.labelling import Doubtful, Label
 
 KEYS = {"s": "substantive", "e": "evasive", "r": "refusal", "m": "empty", "f": "failure"}
 HELP = "[s]ubstantive  [e]vasive  [r]efusal  e[m]pty  [f]ailure  [n]ext  [q]uit"
-MOST_NAME = 100
 
 
 def label(
@@ -62,22 +61,15 @@ def label(
         told = with_database(database, lambda opened: _listed(opened, job))
         print(json.dumps(told, ensure_ascii=False)) if as_json else _print_list(told)
     elif import_file is not None:
-        named = _name("import", source or import_file.name, "--source")
+        named = source_of("import", source or import_file.name, "--source")
         found = with_database(database, lambda opened: _import(opened, job, import_file, named))
         _print_imported(found, as_json=as_json)
     elif who is None:
         raise InputError("nobody is named", where="--as", todo="say who gives the labels: --as NAME")
     else:
-        given = with_database(database, lambda opened: _walk(opened, job, _name("person", who, "--as"), most))
+        given = with_database(database, lambda opened: _walk(opened, job, source_of("person", who, "--as"), most))
         if as_json:
             print(json.dumps({"labelled": given}))
-
-
-def _name(kind: str, given: str, option: str) -> str:
-    name = " ".join(given.split())
-    if not 0 < len(name) <= MOST_NAME or visible(name) != name:
-        raise InputError(f"{given!r} is no name", where=option, todo=f"use 1 to {MOST_NAME} visible characters")
-    return f"{kind}:{name}"
 
 
 async def _import(database: Database, job: str, file: Path, source: str) -> Imported:

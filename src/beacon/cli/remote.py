@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 import uuid
 from dataclasses import replace
@@ -28,6 +29,7 @@ from beacon.errors import (
 )
 from beacon.router.transports.exchange import reason
 from beacon.store.jobs import Job
+from beacon.web.access import KEY_VARIABLE
 
 LOOK_S = 0.5
 """How often the server is asked how far the job is, and the pause before it is asked again after a failure."""
@@ -46,7 +48,7 @@ async def run_remotely(server: str, wanted: JobSpec | str, telling: Telling) -> 
 
     Raises InputError for what the server refuses, UnavailableError where it cannot be reached or used.
     """
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_S)) as session:
+    async with _session() as session:
         api = Api(session, server)
         job = await (api.job(wanted) if isinstance(wanted, str) else api.submit(wanted))
         say(job.id if telling.as_json else f"job {job.id}, {api.address}/jobs/{job.id}")
@@ -61,8 +63,15 @@ async def run_remotely(server: str, wanted: JobSpec | str, telling: Telling) -> 
 
 async def explained(server: str, execution_id: str) -> Json:
     """What the server tells of an execution. Raises InputError, UnavailableError."""
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_S)) as session:
+    async with _session() as session:
         return await Api(session, server).explanation(execution_id)
+
+
+def _session() -> aiohttp.ClientSession:
+    """With the key of the environment, where there is one."""
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_S), headers=headers)
 
 
 def _how_to_follow(job_id: str, api: Api) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 
@@ -16,11 +17,14 @@ from beacon.domain.fleet import Provider
 from beacon.domain.spec import SpecDocument, check_against_fleet
 from beacon.errors import NotFoundError
 from beacon.runner.admission import submit
+from beacon.runner.analyst import Analyst
 from beacon.runner.inputs import complete
 from beacon.store import interventions, pauses
 from beacon.store.executions import Filter
+from beacon.web.access import Key
 from beacon.web.actions import Retried, Submitted
 from beacon.web.app import create_app
+from beacon.web.guard import LOOPBACK
 
 GRACE_S = 2
 """How long open event streams may delay the end of the server."""
@@ -90,15 +94,29 @@ class _Server(uvicorn.Server):
 class PortalServer:
     """Portal, API and runner over one listening socket."""
 
-    def __init__(self, house: Embedded, listener: socket.socket) -> None:
+    def __init__(
+        self,
+        house: Embedded,
+        listener: socket.socket,
+        *,
+        keys: Sequence[Key] = (),
+        public: bool = False,
+        names: Collection[str] = (),
+    ) -> None:
         self._house = house
         self._listener = listener
+        # One of its own: a long comparison must not keep a job from being finalized.
+        self._analyst = Analyst()
         app = create_app(
             house.database,
             actions=LocalActions(house),
             fleet=lambda: house.router.fleet,
             snapshot=house.router.snapshot,
             changes=house.router.changes,
+            drift=self._drift,
+            keys=keys,
+            public=public,
+            hosts=LOOPBACK | {*names},
         )
         config = uvicorn.Config(
             app, http="httptools", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S
@@ -107,11 +125,16 @@ class PortalServer:
 
     async def run(self) -> None:
         """Serves, and takes up every unfinished job, until `stop`, Ctrl-C or SIGTERM."""
-        running = asyncio.create_task(self._house.runner.serve())
-        serving = asyncio.create_task(self._server.serve(sockets=[self._listener]))
-        await asyncio.wait([running, serving], return_when=asyncio.FIRST_COMPLETED)
-        self.stop()
-        await asyncio.gather(running, serving)
+        async with self._analyst:
+            running = asyncio.create_task(self._house.runner.serve())
+            serving = asyncio.create_task(self._server.serve(sockets=[self._listener]))
+            await asyncio.wait([running, serving], return_when=asyncio.FIRST_COMPLETED)
+            self.stop()
+            await asyncio.gather(running, serving)
+
+    async def _drift(self, base_id: str, other_id: str) -> dict[str, Any]:
+        document: dict[str, Any] = await self._analyst.ask("drift", self._house.database.url, base_id, other_id)
+        return document
 
     def stop(self) -> None:
         self._house.runner.stop()

@@ -18,6 +18,15 @@ COORDINATES = ("question_id", "model", "region", "language", "persona", "repeat"
 NEEDED = ("question_id", "model", "region")
 """Without the others a row stands for the one answer that fits, or is refused."""
 MOST_REASON = 2_000
+MOST_NAME = 100
+
+
+def source_of(kind: str, given: str, where: str) -> str:
+    """`person:ann`: the source of labels that somebody gives. Raises InputError for what is no name."""
+    name = " ".join(given.split())
+    if not 0 < len(name) <= MOST_NAME or not name.isprintable():
+        raise InputError(f"{given!r} is no name", where=where, todo=f"use 1 to {MOST_NAME} visible characters")
+    return f"{kind}:{name}"
 
 
 @dataclass(frozen=True, slots=True)

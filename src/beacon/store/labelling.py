@@ -116,6 +116,12 @@ def disputes(connection: Connection, job_id: str) -> dict[str, dict[str, str]]:
     return found
 
 
+def of(connection: Connection, execution_id: str) -> list[Label]:
+    """Every label of one answer, by source."""
+    query = select(*(labels.c[name] for name in Label.__slots__)).where(labels.c.execution_id == execution_id)
+    return [Label(*row) for row in connection.execute(query.order_by(labels.c.source))]
+
+
 def write(connection: Connection, given: Sequence[Label]) -> None:
     """Stores labels; one of the same source for the same answer is replaced."""
     if not given:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -17,22 +17,28 @@ from beacon.errors import BeaconError
 from beacon.store import jobs
 from beacon.store.database import Database
 from beacon.web import api, evidence, problems
+from beacon.web.access import Access, Key
 from beacon.web.actions import Actions
 from beacon.web.assets import PREFIX, Assets
 from beacon.web.boards import Boards
+from beacon.web.gate import MINUTE_S, Gate
 from beacon.web.guard import LOOPBACK, Guard
-from beacon.web.pages import executions, findings, job, kpis, new, pair, plain
+from beacon.web.pages import compare, executions, findings, job, kpis, new, pair, plain, sign_in
 from beacon.web.pages import fleet as fleet_pages
 from beacon.web.pages import jobs as job_pages
 from beacon.web.pages.live import LivePages
 from beacon.web.pages.render import Renderer
-from beacon.web.portal import Here, Portal, portal_of
+from beacon.web.portal import Drift, Here, Portal, portal_of
 from beacon.web.problems import Problem, RefusedError, Told
 from beacon.web.providers import ProviderChanges, Snapshot
+from beacon.web.rates import Rate
 from beacon.web.shapes import Health
 from beacon.web.summaries import Summaries
 from beacon.web.watch import Watches
 
+MISDIRECTED = 421
+WRONG_KEYS = 10
+"""In a minute, from one address."""
 OPENAPI_PATH = "/api/v1/openapi.json"
 
 
@@ -44,17 +50,22 @@ def create_app(
     clock: Clock | None = None,
     snapshot: Snapshot | None = None,
     changes: ProviderChanges | None = None,
+    drift: Drift | None = None,
     hosts: Collection[str] = LOOPBACK,
     assets: Assets | None = None,
+    keys: Sequence[Key] = (),
+    public: bool = False,
 ) -> FastAPI:
     """The API and the portal over one database.
 
     `actions` says how jobs are submitted, cancelled and retried; `fleet` is what new jobs may ask; `snapshot` and
-    `changes` tell of the providers that a router in this process uses. `hosts` are the names under which the server may
-    be addressed.
+    `changes` tell of the providers that a router in this process uses; `drift` compares two jobs. `hosts` are the names
+    under which the server may be addressed. Where there are `keys`, one of them is asked for, where the portal is
+    `public` of those alone who want more than to read.
     """
     clock, assets = clock or SystemClock(), assets or Assets.load()
     renderer = Renderer(assets, clock)
+    access = Access(keys, clock, public=public)
     app = FastAPI(
         title="Beacon",
         version=__version__,
@@ -70,18 +81,36 @@ def create_app(
         read_fleet=fleet,
         snapshot=snapshot,
         changes=changes,
+        drift=drift,
         boards=Boards(database),
         summaries=Summaries(database),
         watches=Watches(database),
         assets=assets,
         renderer=renderer,
         live_pages=LivePages(renderer),
+        access=access,
+        wrong_keys=Rate(WRONG_KEYS, MINUTE_S),
     )
-    for pages in (api, evidence, job_pages, new, job, findings, pair, executions, fleet_pages, kpis, plain):
+    for pages in (
+        api,
+        evidence,
+        job_pages,
+        new,
+        job,
+        findings,
+        pair,
+        compare,
+        executions,
+        fleet_pages,
+        kpis,
+        plain,
+        sign_in,
+    ):
         app.include_router(pages.router)
     _add_plumbing(app)
     _add_errors(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.add_middleware(Gate, access=access, clock=clock, explain=_explain_refusal)
     app.add_middleware(Guard, hosts=hosts, explain=_explain_refusal)
     return app
 
@@ -122,7 +151,9 @@ def _add_errors(app: FastAPI) -> None:
 
 
 async def _explain_refusal(request: Request, error: RefusedError) -> Response:
-    return problems.of_error(error, request.url.path).response()
+    """As a document where the name by which the server was addressed is not its own: no page is made for that one."""
+    told = problems.of_error(error, request.url.path)
+    return told.response() if error.status == MISDIRECTED else _answer(request, told)
 
 
 def _answer(request: Request, told: Told) -> Response:

@@ -13,6 +13,7 @@ from starlette.datastructures import FormData, ImmutableMultiDict
 from starlette.requests import Request
 from starlette.responses import Response
 
+from beacon.web.guard import LOOPBACK, host_name
 from beacon.web.problems import RefusedError
 
 COOKIE = "beacon-form"
@@ -42,7 +43,8 @@ def keep(request: Request, response: Response) -> None:
 
 
 def set_cookie(request: Request, response: Response, name: str, value: str, max_age: int | None = None) -> None:
-    secure = request.url.scheme == "https"
+    """Beyond loopback a cookie travels over HTTPS alone, whatever a proxy made of the scheme."""
+    secure = request.url.scheme == "https" or host_name(request.headers.get("host", "")) not in LOOPBACK
     response.set_cookie(name, value, max_age=max_age, path="/", httponly=True, samesite="lax", secure=secure)
 
 

@@ -19,7 +19,7 @@ from beacon.web.problems import RefusedError
 MAX_BODY_BYTES = 9_000_000
 """A little more than the largest document that is read (`MAX_DOCUMENT_BYTES`)."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _HERE = frozenset({"same-origin", "none"})
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -81,7 +81,7 @@ class Guard:
         if host_name(host) not in self._hosts:
             todo = f"address it as {', '.join(sorted(self._hosts))}"
             return RefusedError(421, f"this server is not {host!r}", where="Host", todo=todo)
-        if method in _SAFE:
+        if method in SAFE:
             return None
         site, origin = headers.get("sec-fetch-site"), headers.get("origin")
         # "null" is the origin of sandboxed frames and of local files: never of a page of this server.

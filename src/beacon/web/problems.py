@@ -54,9 +54,18 @@ class RefusedError(BeaconError):
 
     code = "refused"
 
-    def __init__(self, status: int, what: str, *, where: str | None = None, todo: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        what: str,
+        *,
+        where: str | None = None,
+        todo: str | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
         super().__init__(what, where=where, todo=todo)
         self.status = status
+        self.retry_after_s = retry_after_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +88,8 @@ def of_error(error: BeaconError, instance: str) -> Told:
     status = _status_of(error)
     faults = [_fault(fault) for fault in error.faults] if isinstance(error, DocumentError) else []
     headers = {"Retry-After": "5"} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    if isinstance(error, RefusedError) and error.retry_after_s is not None:
+        headers = {"Retry-After": str(error.retry_after_s)}
     problem = _problem(status, error.what, instance, error.code, where=error.where, todo=error.todo, faults=faults)
     return Told(problem, headers)
 

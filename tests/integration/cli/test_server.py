@@ -14,9 +14,9 @@ from tests.integration.cli.conftest import PATIENCE_S
 
 
 @asynccontextmanager
-async def served(beacon, fleet="lab"):
+async def served(beacon, fleet="lab", *options):
     """The address of a `beacon serve`, by default over the lab."""
-    process = await beacon.start("serve", "--fleet", fleet, "--port", "0")
+    process = await beacon.start("serve", "--fleet", fleet, "--port", "0", *options)
     reading = None
     try:
         async with asyncio.timeout(PATIENCE_S):

@@ -387,6 +387,31 @@ async def finished(database, document) -> Scene:
     return scene
 
 
+async def test_findings_are_narrowed_to_what_differs_or_failed_by_the_address(client, database):
+    scene = await Scene.begin(database, make_spec())
+    await scene.run(scene.works[:-1])
+    await scene.start(scene.works[-1:])
+    await scene.fail(scene.works[-1:], error="It said no.")
+    await scene.finish(REPORT)
+    path = f"/jobs/{scene.job_id}/findings"
+    different = (await client.get(path, params={"show": "different"})).text
+    assert "alpha withheld an answer 31 points" in different
+    assert "What does not differ" not in different
+    failed = (await client.get(path, params={"show": "failed"})).text
+    assert f"/executions/{scene.works[-1].id}" in failed
+    assert "It said no." in failed
+    assert "What differs, strongest first" not in failed
+    region = next(r for r in ("us", "eu") if r != scene.works[-1].execution.region)
+    assert "Nothing failed" in (await client.get(path, params={"show": "failed", "region": region})).text
+    assert (await client.get(path, params={"show": "nonsense"})).text.count("What does not differ") == 2
+
+
+async def test_about_names_method_licence_and_versions(client):
+    page = Elements((await client.get("/about")).text).text
+    for told in ("beacon.analysis/v1", "beacon.answers/1", "9,999 draws", "Apache License 2.0", "method.md"):
+        assert told in page
+
+
 async def test_findings_say_what_differs_what_does_not_and_what_else_differed(client, database):
     scene = await finished(database, REPORT)
     page = Elements((await client.get(f"/jobs/{scene.job_id}/findings")).text)

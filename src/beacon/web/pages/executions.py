@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
+from starlette.responses import RedirectResponse
 
 from beacon.domain.failure import FailureKind
 from beacon.domain.spec import JobSpec
 from beacon.domain.states import UNSUCCESSFUL, ExecutionStatus, JobStatus
-from beacon.store import executions, jobs
+from beacon.errors import ConflictError, InputError
+from beacon.runner.labels import MOST_NAME, MOST_REASON, source_of
+from beacon.store import executions, jobs, labelling
 from beacon.store.executions import Filter
-from beacon.web import cursors
+from beacon.store.labelling import Label
+from beacon.web import cursors, forms
 from beacon.web.pages.job import question_text
 from beacon.web.pages.render import url
 from beacon.web.pages.waterfall import chart
@@ -22,6 +26,7 @@ from beacon.web.text import unseen, words
 
 router = APIRouter(include_in_schema=False)
 PAGE = 50
+SEE_OTHER = 303
 _ONE = Annotated[str, Query(max_length=200)]
 _CLASSES = {
     "substantive": "It answers the question.",
@@ -124,8 +129,28 @@ async def one_execution(execution_id: str, request: Request, portal: Here) -> Re
         attempts=[_attempt(attempt) for attempt in attempts],
         chart=chart(row, attempts),
         siblings=await _siblings(portal, row),
+        labels=await portal.database.read(labelling.of, execution_id),
+        classes=list(_CLASSES),
+        most_name=MOST_NAME,
+        most_comment=MOST_REASON,
         may_retry=row["status"] in UNSUCCESSFUL and job.status is not JobStatus.FINALIZING,
     )
+
+
+@router.post("/executions/{execution_id}/label")
+async def label(execution_id: str, request: Request, portal: Here) -> Response:
+    """A person's label of the answer, with a comment; it replaces an earlier one by the same person."""
+    sent = await forms.read(request)
+    row = await portal.database.read(executions.get, execution_id)
+    if row["answer"] is None:
+        raise ConflictError(f"execution {execution_id} has no answer to label", todo="label one that has")
+    if sent.get("label") not in _CLASSES:
+        raise InputError(f"{sent.get('label')!r} is no label", where="label", todo=f"choose of {', '.join(_CLASSES)}")
+    source = source_of("person", sent.get("who", ""), "who")
+    comment = " ".join(sent.get("comment", "").split())[:MOST_REASON] or None
+    given = Label(execution_id, source, sent["label"], None, comment, "", portal.clock.wall())
+    await portal.database.write(labelling.write, [given])
+    return RedirectResponse(f"/executions/{execution_id}#label", SEE_OTHER)
 
 
 async def _siblings(portal: Here, row: dict[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:

@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request, Response
 
 from beacon.domain.spec import JobSpec
-from beacon.store import jobs, reports
+from beacon.domain.states import UNSUCCESSFUL
+from beacon.store import executions, jobs, labelling, reports
+from beacon.store.executions import Filter
 from beacon.store.jobs import Job
 from beacon.web import lenient
 from beacon.web.pages import heat_files
@@ -17,6 +19,7 @@ from beacon.web.pages.findings_view import (
     MOST_DIFFERENCES,
     MOST_OTHERS,
     NEGLIGIBLE,
+    SHOWN,
     Chosen,
     Finding,
     findings_of,
@@ -25,13 +28,14 @@ from beacon.web.pages.findings_view import (
 )
 from beacon.web.pages.job import question_text
 from beacon.web.pages.job_view import dimensions
-from beacon.web.portal import Here
+from beacon.web.portal import Here, Portal
 from beacon.web.summaries import Found
 from beacon.web.text import words
 
 router = APIRouter(include_in_schema=False)
 _ONE = Annotated[str, Query(max_length=200)]
 _SHARE = {"withheld_rate": "withheld", "refusal_rate": "refused", "empty_rate": "empty"}
+MOST_LISTED = 50
 _REACHES = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -45,6 +49,7 @@ async def findings(
     question: _ONE = "",
     factor: _ONE = "",
     measure: _ONE = "",
+    show: _ONE = "",
 ) -> Response:
     """What differs and what does not; while there is no report, why not."""
     job = await portal.database.read(jobs.get, job_id)
@@ -61,8 +66,34 @@ async def findings(
     if found is None:
         return portal.renderer.page(request, "findings_none.html", **shared)
     document = await portal.database.read(reports.latest_report, job_id, found.reference.version)
-    chosen = Chosen(model, region, question, factor, measure)
-    return portal.renderer.page(request, "findings.html", **shared, **_report(document, spec, job, found, chosen))
+    chosen = Chosen(model, region, question, factor, measure, show if show in SHOWN else "")
+    failed = await _failed(portal, job_id, chosen) if chosen.show == "failed" else []
+    disputed = await _disputed(portal, job_id, chosen) if chosen.show == "disputed" else []
+    lists: dict[str, Any] = {"failed": failed, "disputed": disputed, "most": MOST_LISTED}
+    told = _report(document, spec, job, found, chosen)
+    return portal.renderer.page(request, "findings.html", **lists, **shared, **told)
+
+
+async def _failed(portal: Portal, job_id: str, chosen: Chosen) -> list[dict[str, Any]]:
+    """The first executions without an answer that the filters leave, and one more where there are more."""
+    named = [[value] if value else [] for value in (chosen.model, chosen.region, chosen.question)]
+    lost = Filter([status.value for status in UNSUCCESSFUL], *named)
+    return await portal.database.read(executions.page, job_id, limit=MOST_LISTED + 1, chosen=lost)
+
+
+async def _disputed(portal: Portal, job_id: str, chosen: Chosen) -> list[tuple[dict[str, Any], dict[str, str]]]:
+    """Disputed answers that the filters leave, each with who says what."""
+    said = await portal.database.read(labelling.disputes, job_id)
+    named = [[value] if value else [] for value in (chosen.model, chosen.region, chosen.question)]
+    found: list[tuple[dict[str, Any], dict[str, str]]] = []
+    after = -1
+    while len(found) < min(MOST_LISTED + 1, len(said)):
+        rows = await portal.database.read(executions.page, job_id, after=after, chosen=Filter([], *named))
+        if not rows:
+            break
+        found += [(row, said[row["id"]]) for row in rows if row["id"] in said]
+        after = rows[-1]["ordinal"]
+    return found
 
 
 @router.get("/jobs/{job_id}/findings/heat.{ending}")
@@ -74,11 +105,12 @@ async def heat_file(
     region: _ONE = "",
     question: _ONE = "",
     measure: _ONE = "",
+    show: _ONE = "",
 ) -> Response:
     """The heat map of the page with the same filters, as a file."""
     spec = await portal.boards.spec(job_id)
     document = await portal.database.read(reports.latest_report, job_id)
-    chosen = Chosen(model, region, question, "", measure)
+    chosen = Chosen(model, region, question, "", measure, show)
     shown = _measure(document, chosen)
     rows = chosen.cut(heat(document, spec, shown, findings_of(document)))
     title = f"{spec.name}: share {_SHARE.get(shown, words(shown))}, percent, by question and region"
@@ -123,7 +155,13 @@ def _report(document: dict[str, Any], spec: JobSpec, job: Job, found: Found, cho
         "measure_word": _SHARE.get(shown, words(shown)),
         "measures": measures,
         "heat": chosen.cut(heat(document, spec, shown, every)),
-        "filters": {"model": chosen.model, "region": chosen.region, "question": chosen.question, "measure": shown},
+        "filters": {
+            "model": chosen.model,
+            "region": chosen.region,
+            "question": chosen.question,
+            "measure": shown,
+            "show": chosen.show,
+        },
         "heads": [
             (m, [r for r in spec.regions if chosen.region in ("", r)]) for m in spec.models if chosen.model in ("", m)
         ],
@@ -153,6 +191,7 @@ def _options(every: Sequence[Finding], spec: JobSpec) -> dict[str, list[tuple[st
         "question": [(q.id, question_text(q)[:80]) for q in spec.questions if q.id in with_findings],
         "factor": seen("factor"),
         "measure": seen("measure"),
+        "show": list(SHOWN.items()),
     }
 
 

@@ -15,6 +15,8 @@ DIFFERENCE, NEGLIGIBLE, UNDECIDED = "difference", "negligible", "undecided"
 MOST_DIFFERENCES = 100
 MOST_OTHERS = 60
 MOST_QUESTIONS = 200
+SHOWN = {"different": "what differs", "failed": "what failed", "disputed": "what is disputed"}
+"""What the page may be narrowed to, by the word that stands in the address."""
 _CONFOUNDS = {
     "routes": "different routes",
     "language": "region with language",
@@ -188,6 +190,7 @@ class Chosen:
     question: str = ""
     factor: str = ""
     measure: str = ""
+    show: str = ""
 
     def takes(self, finding: Finding) -> bool:
         return (
@@ -205,13 +208,22 @@ class Chosen:
     def cut(self, rows: list[tuple[str, list[HeatCell]]]) -> list[tuple[str, list[HeatCell]]]:
         """The heat map's rows and columns that these filters leave."""
         kept = [(question, row) for question, row in rows if self.question in ("", question)]
-        return [
+        cut = [
             (q, [c for c in row if self.model in ("", c.model) and self.region in ("", c.region)]) for q, row in kept
         ]
+        return [(question, row) for question, row in cut if self._shows(row)]
+
+    def _shows(self, row: list[HeatCell]) -> bool:
+        match self.show:
+            case "different":
+                return any(cell.holds for cell in row)
+            case "failed":
+                return any(cell.missing for cell in row)
+        return True
 
     @property
     def any(self) -> bool:
-        return any((self.model, self.region, self.question, self.factor, self.measure))
+        return any((self.model, self.region, self.question, self.factor, self.measure, self.show))
 
 
 def heat(

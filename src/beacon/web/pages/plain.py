@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import platform
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
+from beacon import __version__
+from beacon.analysis.answer_card import measured_errors, shipped_card
+from beacon.analysis.settings import METHOD, AnalysisSettings
+from beacon.domain.spec import SPEC_SCHEMA
 from beacon.store import jobs
 from beacon.web import forms
 from beacon.web.pages.job_view import dimensions
@@ -36,7 +41,24 @@ async def spec(job_id: str, request: Request, portal: Here) -> Response:
 
 @router.get("/about")
 async def about(request: Request, portal: Here) -> Response:
-    return portal.renderer.page(request, "about.html", nav="/about", third_party=portal.assets.third_party)
+    """How findings are made, what is simulated, under which licence, and which versions are at work."""
+    card = shipped_card()
+    languages = [errors for name in card["measured"]["languages"] if (errors := measured_errors(name)) is not None]
+    return portal.renderer.page(
+        request,
+        "about.html",
+        nav="/about",
+        third_party=portal.assets.third_party,
+        settings=AnalysisSettings(seed=0),
+        errors=languages,
+        versions=[
+            ("Beacon", __version__),
+            ("Method of findings", METHOD),
+            ("Classifier of answers", card["model"]["name"]),
+            ("Job spec", SPEC_SCHEMA),
+            ("Python", platform.python_version()),
+        ],
+    )
 
 
 @router.post("/theme")

@@ -72,6 +72,7 @@ class Renderer:
             "path": path,
             "back": f"{path}?{query}" if query else path,
             "nav": nav,
+            "person": getattr(request.state, "person", None),
             "now": self._clock.wall(),
             "took": lambda: text.duration(1000 * (time.perf_counter() - began)),
         }

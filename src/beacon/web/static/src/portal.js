@@ -65,6 +65,7 @@
   // ------------------------------------------------------------------ what the page measures of itself
 
   function report(measured) {
+    if (!document.documentElement.dataset.role) return; // nobody is signed in yet
     const body = JSON.stringify({ measured });
     fetch("/measurements", { method: "POST", headers: { "Content-Type": "application/json" }, body, keepalive: true })
       .catch(() => {});
