@@ -46,15 +46,15 @@ async def test_more_than_a_hundred_requests_are_under_way_where_the_concurrency_
 
 
 async def test_retry_after_shows_for_as_long_as_it_holds(serve) -> None:
-    provider = await serve(refuses(429, Retry_After="600"))
+    provider = await serve(refuses(429, Retry_After="240"))
     async with router_of(provider.provider()) as router:
         assert failed(await ask(router)).kind is FailureKind.RATE_LIMITED
         waiting = asyncio.create_task(ask(router))
         await asyncio.sleep(0.05)
         (snapshot,) = router.snapshot()
         assert snapshot.waiting == 1
-        assert snapshot.blocked_until == pytest.approx(time.time() + 600, abs=60)
-        assert snapshot.blocked_why == "answered 429 with Retry-After 600.0 s"
+        assert snapshot.blocked_until == pytest.approx(time.time() + 240, abs=60)
+        assert snapshot.blocked_why == "answered 429 with Retry-After 240.0 s"
         assert "429 with Retry-After" in router.expired_while_waiting(MODEL, "us", 0.0).message
         waiting.cancel()
     assert len(provider.requests) == 1

@@ -46,6 +46,9 @@ DEFAULTS = {
     "min_rate": "0.9",
 }
 
+FIRST_PACK = "identity"
+"""What an empty form has chosen: few questions, with controls among them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -81,8 +84,7 @@ class Choice:
 
 def first_choice(fleet: Fleet) -> Choice:
     """What the form begins with: all of the fleet, and the questions of the first pack."""
-    pack = names()[0]
-    chosen = tuple(f"{pack}/{question.id}" for question in load_pack(pack).questions)
+    chosen = tuple(f"{FIRST_PACK}/{question.id}" for question in load_pack(FIRST_PACK).questions)
     everywhere = [model for model in fleet.models if all(fleet.serving(model, region) for region in fleet.regions)]
     return Choice(DEFAULTS, chosen, tuple(everywhere or fleet.models[:1]), fleet.regions)
 
