@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from beacon.domain.states import EXECUTION_MOVES, TERMINAL, JobStatus
+from beacon.domain.states import EXECUTION_MOVES, OPEN, TERMINAL, JobStatus
 from beacon.errors import NotFoundError
 from beacon.store.group_items import Finish, Noted, Recorded, Start, kept, stages_json
 
@@ -20,7 +20,9 @@ _CALL = text(
     "SELECT beacon_record_group(:job, CAST(:starts AS jsonb), CAST(:ends AS jsonb), CAST(:notes AS jsonb), "
     "CAST(:moves AS text[]), :moment)"
 )
-_MOVES = [f"{before.value}>{after.value}" for before, allowed in EXECUTION_MOVES.items() for after in allowed]
+_OPEN_MOVES = {before: allowed for before, allowed in EXECUTION_MOVES.items() if before in OPEN}
+# What is over stays so: only an operator's retry reopens it.
+_MOVES = [f"{before.value}>{after.value}" for before, allowed in _OPEN_MOVES.items() for after in allowed]
 
 
 def record(

@@ -69,9 +69,12 @@ def _may_start(start: Start, before: dict[str, _Before], epochs: dict[int, int])
 
 
 def _may_finish(finish: Finish, before: dict[str, _Before]) -> bool:
-    """An answer is taken from whichever attempt has it first; any other end only from the newest attempt."""
+    """An answer is taken from whichever attempt has it first; any other end only from the newest attempt.
+
+    What is over stays so: only an operator's retry reopens it.
+    """
     known = before.get(finish.execution_id)
-    if known is None or not may_move(known.status, finish.status):
+    if known is None or known.status in TERMINAL or not may_move(known.status, finish.status):
         return False
     newest = finish.number is None or finish.number == known.attempts
     return newest or finish.status is ExecutionStatus.COMPLETED

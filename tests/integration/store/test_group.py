@@ -139,6 +139,20 @@ async def test_a_failure_of_an_old_attempt_does_not_end_the_new_one(database, sp
     assert (await database.read(executions.get, work[1].id))["status"] == "running"
 
 
+@pytest.mark.parametrize("over", [ExecutionStatus.FAILED, ExecutionStatus.TIMED_OUT, ExecutionStatus.CANCELLED])
+async def test_what_is_over_is_not_reopened_by_an_attempt_that_would_be_retried(database, spec, over):
+    """The runner that had lost the shard hears of its attempt's failure after another one ended the execution."""
+    job_id, shards = await submitted_job(database, spec)
+    shard, execution = (await open_works(database, job_id, shards))[0]
+    await database.write(record_group, job_id, [start(shard, execution)], [], 5.0)
+    await database.write(record_group, job_id, [], [finish(shard, execution, over)], 6.0)
+    late = finish(shard, execution, ExecutionStatus.RETRYING)
+    recorded = await database.write(record_group, job_id, [], [late], 7.0)
+    assert recorded.moved == frozenset()
+    job = await database.read(jobs.get, job_id)
+    assert (job.done, job.counts["retrying"], job.counts[over.value]) == (1, 0, 1)
+
+
 async def test_an_answer_of_an_old_attempt_is_taken(database, spec):
     job_id, shards = await submitted_job(database, spec)
     work = (await open_works(database, job_id, shards))[0]
