@@ -16,6 +16,7 @@ from aiohttp import ClientConnectorError, ClientPayloadError, ServerDisconnected
 from multidict import CIMultiDict
 from yarl import URL
 
+from beacon.router.transports.posting import Outgoing
 from tests.simulation.processes import CURRENT, Process, for_ever
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class Session:
         document = None
         if data is not None:
             data.sent_at = world.clock.monotonic()
-            document = json.loads(data.decode())
+            document = json.loads(data.data if isinstance(data, Outgoing) else data.decode())
         wait_s = float((params or {}).get("wait", 0))
         request = Request(method, url, headers or {}, document, wait_s, self._process)
         if data is not None:
@@ -136,6 +137,20 @@ class Session:
         if not came.done():
             came.set_exception(ServerDisconnectedError())
             came.exception()  # who would have read it may be dead
+
+
+class SimulatedPoster:
+    """What the plain transport uses of `Poster`."""
+
+    def __init__(self, world: World, url: URL) -> None:
+        self._session = Session(world)
+        self._url = url
+
+    async def post(self, body: Outgoing, headers: dict[str, str]) -> Response:
+        return await self._session.post(self._url, data=body, headers=headers, allow_redirects=False)
+
+    def close(self) -> None:
+        pass
 
 
 class _Sending:

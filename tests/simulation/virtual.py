@@ -64,6 +64,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
             future.set_exception(error)
         return future
 
+    async def getaddrinfo(self, host: Any, port: Any, **_: Any) -> Any:
+        raise RuntimeError(f"virtual time has no network: {host}:{port} cannot be reached")
+
     def _process_events(self, _events: list[Any]) -> None:
         pass
 

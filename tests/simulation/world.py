@@ -27,7 +27,7 @@ from beacon.store import interventions
 from beacon.store.executions import Filter
 from tests.simulation import providers
 from tests.simulation.analyst import SimulatedAnalyst
-from tests.simulation.network import Request, Session
+from tests.simulation.network import Request, Session, SimulatedPoster
 from tests.simulation.processes import CURRENT, Process, ProcessLoop
 from tests.simulation.providers import Run, Server
 from tests.simulation.scenario import FAULTS_END_S, PlannedJob, Rates, Scenario
@@ -101,6 +101,7 @@ class World:
         with ExitStack() as stack:
             for owner, name, put in (
                 (openai, "open_session", lambda _headers: Session(self)),
+                (openai, "Poster", lambda url, _headers, _now: SimulatedPoster(self, url)),
                 (agent, "open_session", lambda _headers: Session(self)),
                 (runner, "new_owner", self._new_owner),
                 (runner, "is_dead", self._is_dead),

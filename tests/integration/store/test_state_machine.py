@@ -26,9 +26,15 @@ from tests.simulation.virtual import run
 E = ExecutionStatus
 J = JobStatus
 JOB = "job"
+OTHERS = ("a job before it", "one after it")
 SPEC = make_spec(questions=1, repeats=3, models=["alpha"])
 ENDS = (E.RETRYING, E.COMPLETED, E.FAILED, E.TIMED_OUT, E.CANCELLED)
 KEYS = st.integers(0, SPEC.total - 1)
+
+
+def may_end(before: ExecutionStatus, after: ExecutionStatus) -> bool:
+    """What an attempt may do to its execution; what is over is reopened by an operator alone."""
+    return before not in TERMINAL and may_move(before, after)
 
 
 def _answer(text: str) -> Answer:
@@ -49,7 +55,8 @@ class Machine(RuleBasedStateMachine):
         self.now = 100.0
         self.disk = _disk()
         self.disk.wipe()
-        self.run(jobs.create, JOB, SPEC, ("{}", "{}", "0" * 64), self.now)
+        for job_id in (*OTHERS, JOB):
+            self.run(jobs.create, job_id, SPEC, ("{}", "{}", "0" * 64), self.now)
         self.run(jobs.admit, JOB, list(shards(SPEC)), self.now)
         self.run(jobs.admitted, JOB, self.now)
         self.disk.raw.execute("UPDATE jobs SET spec_json = ?", (SPEC.model_dump_json(by_alias=True),))
@@ -60,6 +67,7 @@ class Machine(RuleBasedStateMachine):
         self.shard_of = {p.ordinal: p.shard for s in shards(SPEC) for p in s.executions}
         self.epochs = dict.fromkeys(set(self.shard_of.values()), 0)
         self.answers: dict[int, str] = {}
+        self.last_finished_at: float | None = None
         self.status = J.RUNNING
         self.stopped = False
         self.closed = 0
@@ -69,6 +77,7 @@ class Machine(RuleBasedStateMachine):
         return run(self.disk.database.write(function, *args))
 
     def record(self, starts: list[Start], finishes: list[Finish]) -> Recorded:
+        self.ended_at = {finish.execution_id: finish.finished_at for finish in finishes}
         recorded: Recorded = self.run(record_group, JOB, starts, finishes, self.now)
         return recorded
 
@@ -88,14 +97,23 @@ class Machine(RuleBasedStateMachine):
             self.epochs[shard.number] += 1
             assert shard.epoch == self.epochs[shard.number]
 
-    @rule(ordinal=KEYS, behind=st.integers(0, 1))
+    @rule()
+    def start_all(self) -> None:
+        """Everything that may be sent is, in one group."""
+        open_to_it = [o for o, status in self.standing.items() if may_move(status, E.RUNNING)]
+        recorded = self.record([self._start(ordinal) for ordinal in open_to_it], [])
+        if self.status is not J.RUNNING or self.stopped:
+            assert not recorded.started
+            return
+        assert recorded.started == {self._start(ordinal).attempt_id for ordinal in open_to_it}
+        for ordinal in open_to_it:
+            self.tried[ordinal] += 1
+            self.move(ordinal, E.RUNNING)
+
+    @rule(ordinal=KEYS, behind=st.sampled_from([0, 0, 0, 1]))
     def start(self, ordinal: int, behind: int) -> None:
         """`behind` is how many epochs ago whoever starts it took the shard."""
-        shard, number = self.shard_of[ordinal], self.tried[ordinal] + 1
-        key = f"{execution_id(JOB, ordinal)}.{number}"
-        start = Start(
-            execution_id(JOB, ordinal), key, number, shard, self.epochs[shard] - behind, "us-a", self.now, self.now
-        )
+        start = self._start(ordinal, behind)
         recorded = self.record([start], [])
         allowed = (
             behind == 0
@@ -103,32 +121,46 @@ class Machine(RuleBasedStateMachine):
             and not self.stopped
             and may_move(self.standing[ordinal], E.RUNNING)
         )
-        assert (key in recorded.started) == allowed
+        assert (start.attempt_id in recorded.started) == allowed
         if allowed:
-            self.tried[ordinal] = number
+            self.tried[ordinal] += 1
             self.move(ordinal, E.RUNNING)
 
-    @rule(ordinal=KEYS, status=st.sampled_from(ENDS), back=st.integers(0, 2))
+    @precondition(lambda self: any(self.tried.values()))
+    @rule(ordinal=KEYS, status=st.sampled_from(ENDS), back=st.sampled_from([0, 0, 0, 1, 2]))
     def finish(self, ordinal: int, status: ExecutionStatus, back: int) -> None:
         """The newest attempt ends, or one before it."""
         number = self.tried[ordinal] - back
         if number < 1:
             return
         recorded = self.record([], [self._finish(ordinal, status, number)])
-        allowed = may_move(self.standing[ordinal], status) and (back == 0 or status is E.COMPLETED)
+        allowed = may_end(self.standing[ordinal], status) and (back == 0 or status is E.COMPLETED)
         assert (execution_id(JOB, ordinal) in recorded.moved) == allowed
         if allowed:
             self._moved(ordinal, status, number)
         self.settle()
         assert recorded.job_status is self.status
 
-    @rule(ordinals=st.lists(KEYS, unique=True, min_size=2), statuses=st.lists(st.sampled_from(ENDS), min_size=6))
+    @precondition(lambda self: any(self.tried.values()))
+    @rule(
+        ordinals=st.permutations(range(SPEC.total)),
+        statuses=st.lists(st.sampled_from(ENDS), min_size=1, max_size=SPEC.total),
+    )
     def finish_many(self, ordinals: list[int], statuses: list[ExecutionStatus]) -> None:
         chosen = [(o, s) for o, s in zip(ordinals, statuses, strict=False) if self.tried[o] > 0]
         recorded = self.record([], [self._finish(o, s, self.tried[o]) for o, s in chosen])
-        allowed = [(o, s) for o, s in chosen if may_move(self.standing[o], s)]
+        allowed = [(o, s) for o, s in chosen if may_end(self.standing[o], s)]
         assert recorded.moved == {execution_id(JOB, o) for o, _ in allowed}
         for ordinal, status in allowed:
+            self._moved(ordinal, status, self.tried[ordinal])
+        self.settle()
+
+    @rule(status=st.sampled_from([E.COMPLETED, E.FAILED, E.CANCELLED]))
+    def end_all(self, status: ExecutionStatus) -> None:
+        """Everything that is open ends in one group."""
+        chosen = [o for o in self.standing if self.tried[o] > 0 and may_end(self.standing[o], status)]
+        self.record([], [self._finish(o, status, self.tried[o]) for o in chosen])
+        for ordinal in chosen:
             self._moved(ordinal, status, self.tried[ordinal])
         self.settle()
 
@@ -149,6 +181,7 @@ class Machine(RuleBasedStateMachine):
             assert not recorded.moved
         self.settle()
 
+    @precondition(lambda self: sum(self.tried.values()) > SPEC.total)
     @rule()
     def stop(self) -> None:
         asked = self.run(interventions.request_stop, JOB, "cancelled", self.now)
@@ -178,6 +211,8 @@ class Machine(RuleBasedStateMachine):
         for ordinal in unsuccessful:
             self.move(ordinal, E.RETRYING)
         if unsuccessful:
+            if self.status is not J.RUNNING:
+                self.last_finished_at = None
             self.status, self.stopped = J.RUNNING, False
 
     @precondition(lambda self: self.status is J.FAILED)
@@ -185,6 +220,12 @@ class Machine(RuleBasedStateMachine):
     def finalize_again(self) -> None:
         self.run(interventions.finalize_again, JOB, self.now)
         self.status = J.FINALIZING
+
+    def _start(self, ordinal: int, behind: int = 0) -> Start:
+        shard, number = self.shard_of[ordinal], self.tried[ordinal] + 1
+        key = f"{execution_id(JOB, ordinal)}.{number}"
+        epoch = self.epochs[shard] - behind
+        return Start(execution_id(JOB, ordinal), key, number, shard, epoch, "us-a", self.now, self.now + 60)
 
     def _finish(self, ordinal: int, status: ExecutionStatus, number: int) -> Finish:
         answered = status is E.COMPLETED
@@ -195,13 +236,16 @@ class Machine(RuleBasedStateMachine):
             shard=self.shard_of[ordinal],
             status=status,
             attempt_status="answered" if answered else "failed",
-            finished_at=self.now,
+            # Some ended long before they are recorded.
+            finished_at=self.now - (50 if ordinal % 2 else 0),
             answer=_answer(f"{ordinal}.{number}") if answered else None,
             kind=None if answered else "provider_error",
         )
 
     def _moved(self, ordinal: int, status: ExecutionStatus, number: int) -> None:
         self.move(ordinal, status)
+        if status in TERMINAL:
+            self.last_finished_at = max(self.last_finished_at or 0.0, self.ended_at[execution_id(JOB, ordinal)])
         if status is E.COMPLETED:
             self.answers[ordinal] = f"{ordinal}.{number}"
 
@@ -217,6 +261,14 @@ class Machine(RuleBasedStateMachine):
         assert job.done == sum(counts[status.value] for status in TERMINAL)
         assert (job.finalizing_at is not None) == (self.status not in (J.QUEUED, J.RUNNING))
         assert job.cost_usd == 0.25 * len(self.answers)
+        assert job.cost_unknown == 0
+        assert job.last_finished_at == self.last_finished_at
+
+    @invariant()
+    def other_jobs_are_left_alone(self) -> None:
+        for other in OTHERS:
+            job = self.run(jobs.get, other)
+            assert (job.status, job.seq, job.done, job.counts["pending"]) == (J.QUEUED, 1, 0, SPEC.total)
 
     @invariant()
     def shards_know_what_is_left(self) -> None:
@@ -254,8 +306,8 @@ def _disk() -> Disk:
 
 
 Machine.TestCase.settings = settings(
-    max_examples=20,
-    stateful_step_count=30,
+    max_examples=25,
+    stateful_step_count=20,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
