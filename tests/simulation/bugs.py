@@ -255,4 +255,4 @@ def earlier_answer_not_looked_for_in_a_takeover() -> list[Patch]:
 
 @bug("duplicate", "status")
 def result_recorded_over_an_earlier_end() -> list[Patch]:
-    return [(group_sqlite, "may_move", lambda _before, _after: True)]
+    return [(group_sqlite, "_may_finish", lambda finish, before: finish.execution_id in before)]
