@@ -32,11 +32,12 @@ Patch = tuple[Any, str, Any]
 
 @dataclass(frozen=True)
 class Bug:
-    """`kinds` are the violations of which at least one must be found."""
+    """`kinds` are the violations of which at least one must be found; `zombies` see `World`."""
 
     name: str
     kinds: tuple[str, ...]
     patches: Callable[[], list[Patch]]
+    zombies: bool = False
 
     @contextmanager
     def planted(self) -> Iterator[None]:
@@ -49,9 +50,9 @@ class Bug:
 BUGS: dict[str, Bug] = {}
 
 
-def bug(*kinds: str) -> Callable[[Callable[[], list[Patch]]], Callable[[], list[Patch]]]:
+def bug(*kinds: str, zombies: bool = False) -> Callable[[Callable[[], list[Patch]]], Callable[[], list[Patch]]]:
     def add(patches: Callable[[], list[Patch]]) -> Callable[[], list[Patch]]:
-        BUGS[patches.__name__] = Bug(patches.__name__, kinds, patches)
+        BUGS[patches.__name__] = Bug(patches.__name__, kinds, patches, zombies)
         return patches
 
     return add
@@ -120,7 +121,7 @@ def no_write_ahead() -> list[Patch]:
     return [(Recorder, "record", record)]
 
 
-@bug("unfenced")
+@bug("unfenced", zombies=True)
 def attempts_are_not_fenced() -> list[Patch]:
     def may_start(start: Any, before: Any, _epochs: Any) -> bool:
         known = before.get(start.execution_id)
@@ -185,7 +186,7 @@ def two_finalizers_at_once() -> list[Patch]:
     return [(leases, "take_finalizing", take)]
 
 
-@bug("lost")
+@bug("lost", zombies=True)
 def late_answer_of_a_cancelled_job_lost() -> list[Patch]:
     return [(group_sqlite, "_write_refused", lambda *_: None)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from beacon.domain.fleet import Fleet
@@ -111,6 +111,19 @@ class Scenario:
             stop_kind=draw.choice(("cancelled", "cancelled", "cancelled", "straggler")),
             reopened=draw.choice((0, 0, 1, 2)),
         )
+
+    def favour_zombies(self) -> None:
+        """Nothing breaks, but runners are frozen while slow answers are under way, and jobs are cancelled meanwhile."""
+        quiet = dict.fromkeys(Rates.__dataclass_fields__, 0.0)
+        self.rates = Rates(**quiet | {"slow": 0.9})
+        self.hosts, self.same_host, self.freezes = 2, False, 2
+        self.kills_by_step = self.kills_at_commit = self.clean_stops = 0
+        self.jobs = tuple(self._cancelled_late(job) for job in self.jobs)
+
+    def _cancelled_late(self, job: PlannedJob) -> PlannedJob:
+        patient = job.spec.limits.model_copy(update={"execution_deadline": 60.0, "job_deadline": None})
+        spec = job.spec.model_copy(update={"limits": patient})
+        return replace(job, spec=spec, stopped_s=self.rng.uniform(4, 16), stop_kind="cancelled")
 
     @cached_property
     def total(self) -> int:

@@ -33,9 +33,9 @@ class Outcome:
     violations: tuple[str, ...]
 
 
-def simulate(seed: int) -> Outcome:
+def simulate(seed: int, *, zombies: bool = False) -> Outcome:
     """Runs and checks one seed."""
-    world = World(seed)
+    world = World(seed, zombies=zombies)
     world.run()
     violations = tuple(check(world))
     return Outcome(seed, len(world.scenario.jobs), world.scenario.total, violations)

@@ -99,6 +99,7 @@ class Storage:
             await for_ever()
         done = await self._inner.write(function, *args, **kwargs)
         self._world.follow_audit()
+        self._world.answers_are_stored([item for given in args if isinstance(given, list) for item in given])
         if dies == "after":
             self._world.die(self._process, "after a commit")
             await for_ever()

@@ -27,6 +27,10 @@ def test_nothing_is_lost_in_fresh_seeds() -> None:
         assert simulate(seed).violations == (), f"again, alone, with its history: make simulate SEED={seed}"
 
 
+def test_nothing_is_lost_where_runners_are_frozen_and_jobs_cancelled_meanwhile() -> None:
+    assert simulate(1, zombies=True).violations == ()
+
+
 def test_a_seed_has_at_least_six_executions_a_job() -> None:
     outcome = simulate(3)
     assert outcome.executions >= 6 * outcome.jobs

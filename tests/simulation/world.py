@@ -25,6 +25,7 @@ from beacon.runner.admission import submit
 from beacon.runner.runner import Runner
 from beacon.store import interventions
 from beacon.store.executions import Filter
+from beacon.store.group import Finish
 from tests.simulation import providers
 from tests.simulation.analyst import SimulatedAnalyst
 from tests.simulation.network import Request, Session, SimulatedPoster
@@ -65,8 +66,12 @@ def the_disk() -> Disk:
 
 
 class World:
-    def __init__(self, seed: int) -> None:
+    """`zombies` has runners frozen while answers are under way, which chance does too rarely."""
+
+    def __init__(self, seed: int, *, zombies: bool = False) -> None:
         self.scenario = Scenario(seed)
+        if zombies:
+            self.scenario.favour_zombies()
         self.loop = ProcessLoop()
         self.clock = VirtualClock(self.loop)
         self.disk = the_disk()
@@ -166,6 +171,14 @@ class World:
             self.tell("commit", row["what"], row["id"], row["before"], "->", row["after"], row["note"])
             if row["what"] == "stop":
                 self.stops[row["id"]].append(self.now)
+
+    def answers_are_stored(self, recorded: list[Any]) -> None:
+        """Every answer that was handed in stands in the database from its commit on: as the result, or beside one."""
+        for item in recorded:
+            if isinstance(item, Finish) and item.answer is not None and item.attempt_id is not None:
+                (attempt,) = self.disk.rows("SELECT status, kept_json FROM attempts WHERE id = ?", item.attempt_id)
+                if attempt["status"] != "answered" and not attempt["kept_json"]:
+                    self.violate("lost", f"the answer to {item.attempt_id} was handed in and is {attempt['status']}")
 
     def database_fails(self, rng: random.Random) -> bool:
         if rng.random() < self.rates.database:
