@@ -7,11 +7,14 @@ A process is a mark on the context of everything that it starts. Dead, none of i
 from __future__ import annotations
 
 import asyncio
+import gc
 import heapq
+import sys
 import warnings
 from contextlib import suppress
 from contextvars import Context, ContextVar, copy_context
 from typing import Any
+from unittest.mock import patch
 
 from tests.simulation.virtual import VirtualLoop
 
@@ -120,9 +123,15 @@ class ProcessLoop(VirtualLoop):
         self.close()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            for task in unfinished:
-                task._log_destroy_pending = False  # type: ignore[attr-defined]
-                _close(task.get_coro())
+            while unfinished:
+                _end(unfinished.pop())
+            with patch.object(sys, "unraisablehook", lambda _: None):
+                gc.collect()
+
+
+def _end(task: asyncio.Task[Any]) -> None:
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    _close(task.get_coro())
 
 
 def _close(outermost: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import random
 from collections import defaultdict
@@ -62,7 +63,10 @@ class Delivery:
 
 @lru_cache(maxsize=1)
 def the_disk() -> Disk:
-    return Disk()
+    disk = Disk()
+    # What is there by now stays: it need not be looked through after every seed.
+    gc.freeze()
+    return disk
 
 
 class World:
@@ -83,6 +87,7 @@ class World:
         self.troubles: defaultdict[str, list[float]] = defaultdict(list)
         self.stops: defaultdict[str, list[float]] = defaultdict(list)
         self.settled: set[str] = set()
+        self.processes: dict[str, Process] = {}
         self._rng = random.Random(f"world/{seed}")
         self._calm = Rates(**dict.fromkeys(Rates.__dataclass_fields__, 0.0))
         self._names = iter(range(10_000))
@@ -92,12 +97,19 @@ class World:
     def run(self) -> None:
         """Runs the seed to its end. Raises nothing for what goes wrong in it; the checker finds that."""
         self.disk.wipe()
-        with self._seams():
-            main = self.loop.in_world(self._main())
-            try:
-                self.loop.run_until_complete(main)
-            finally:
-                self.loop.bury()
+        # Collected at some moment of its own, what a dead process left would come to itself and be closed.
+        gc.disable()
+        try:
+            with self._seams():
+                main = self.loop.in_world(self._main())
+                try:
+                    self.loop.run_until_complete(main)
+                finally:
+                    for process in self.processes.values():
+                        process.runner = process.router = None
+                    self.loop.bury()
+        finally:
+            gc.enable()
 
     @contextmanager
     def _seams(self) -> Iterator[None]:
@@ -229,7 +241,6 @@ class World:
     # The course of it
 
     async def _main(self) -> None:
-        self.processes: dict[str, Process] = {}
         fates = _Fates(self.scenario, self._rng)
         for number in range(self.scenario.hosts):
             host = "host0" if self.scenario.same_host else f"host{number}"

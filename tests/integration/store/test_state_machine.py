@@ -38,6 +38,11 @@ def may_end(before: ExecutionStatus, after: ExecutionStatus) -> bool:
     return before not in TERMINAL and may_move(before, after)
 
 
+def counts(ordinal: int) -> bool:
+    """Some attempts do not count towards the most that a spec allows."""
+    return ordinal % 3 != 0
+
+
 def _answer(text: str) -> Answer:
     return Answer(
         text=text, finish_reason="stop", provider="us-a", model_echoed=None, region_stated=None,
@@ -59,6 +64,7 @@ class Machine(RuleBasedStateMachine):
         for job_id in (*OTHERS, JOB):
             self.run(jobs.create, job_id, SPEC, ("{}", "{}", "0" * 64), self.now)
             self.run(jobs.admit, job_id, list(shards(SPEC)), self.now)
+        self.disk.raw.execute("UPDATE shards SET epoch = 7 WHERE job_id <> ?", (JOB,))
         self.run(jobs.admitted, JOB, self.now)
         self.disk.raw.execute("UPDATE jobs SET spec_json = ?", (SPEC.model_dump_json(by_alias=True),))
         self.disk.raw.commit()
@@ -68,6 +74,7 @@ class Machine(RuleBasedStateMachine):
         self.shard_of = {p.ordinal: p.shard for s in shards(SPEC) for p in s.executions}
         self.epochs = dict.fromkeys(set(self.shard_of.values()), 0)
         self.answers: dict[int, str] = {}
+        self.counted = dict.fromkeys(range(SPEC.total), 0)
         self.last_finished_at: float | None = None
         self.status = J.RUNNING
         self.stopped = False
@@ -111,9 +118,9 @@ class Machine(RuleBasedStateMachine):
             self.tried[ordinal] += 1
             self.move(ordinal, E.RUNNING)
 
-    @rule(ordinal=KEYS, behind=st.sampled_from([0, 0, 0, 1]))
+    @rule(ordinal=KEYS, behind=st.sampled_from([0, 0, 0, 1, -1]))
     def start(self, ordinal: int, behind: int) -> None:
-        """`behind` is how many epochs ago whoever starts it took the shard."""
+        """`behind` is how many epochs ago whoever starts it took the shard; nobody is ahead of it."""
         start = self._start(ordinal, behind)
         recorded = self.record([start], [])
         allowed = (
@@ -211,6 +218,7 @@ class Machine(RuleBasedStateMachine):
         assert opened.count == len(unsuccessful)
         for ordinal in unsuccessful:
             self.move(ordinal, E.RETRYING)
+            self.counted[ordinal] = 0
         if unsuccessful:
             if self.status is not J.RUNNING:
                 self.last_finished_at = None
@@ -241,10 +249,12 @@ class Machine(RuleBasedStateMachine):
             finished_at=self.now - (50 if ordinal % 2 else 0),
             answer=_answer(f"{ordinal}.{number}") if answered else None,
             kind=None if answered else "provider_error",
+            counts=counts(ordinal),
         )
 
     def _moved(self, ordinal: int, status: ExecutionStatus, number: int) -> None:
         self.move(ordinal, status)
+        self.counted[ordinal] += counts(ordinal)
         if status in TERMINAL:
             self.last_finished_at = max(self.last_finished_at or 0.0, self.ended_at[execution_id(JOB, ordinal)])
         if status is E.COMPLETED:
@@ -274,6 +284,14 @@ class Machine(RuleBasedStateMachine):
             job = self.run(jobs.get, other)
             assert (job.status, job.seq, job.done, job.counts["pending"]) == (J.QUEUED, 1, 0, SPEC.total)
             assert not self.disk.rows("SELECT 1 FROM shards WHERE job_id = ? AND done > 0", other)
+
+    @invariant()
+    def attempts_that_count_are_counted(self) -> None:
+        rows = self.disk.rows("SELECT ordinal, counted FROM executions WHERE job_id = ?", JOB)
+        assert {row["ordinal"]: row["counted"] for row in rows} == self.counted
+        query = "SELECT e.ordinal, a.status, a.counts FROM attempts a JOIN executions e ON e.id = a.execution_id"
+        for row in self.disk.rows(query):
+            assert bool(row["counts"]) == (row["status"] == "sent" or counts(row["ordinal"]))
 
     @invariant()
     def shards_know_what_is_left(self) -> None:
