@@ -11,6 +11,7 @@ An error that a person sees is three short parts, never a traceback:
 from __future__ import annotations
 
 from enum import IntEnum
+from pathlib import Path
 
 
 class ExitCode(IntEnum):
@@ -128,3 +129,18 @@ class VerificationError(BeaconError):
 
     exit_code = ExitCode.VERIFICATION_FAILED
     code = "verification_failed"
+
+
+_WRONG_NAMES: dict[type[OSError], str] = {
+    FileNotFoundError: "its folder does not exist",
+    IsADirectoryError: "it is a folder",
+    NotADirectoryError: "its folder is no folder",
+}
+
+
+def unwritable(what: str, path: Path, error: OSError) -> BeaconError:
+    """Why a file was not written: InputError where its name is wrong, UnavailableError where the system refuses."""
+    if reason := _WRONG_NAMES.get(type(error)):
+        return InputError(f"{what}: {reason}", where=str(path), todo="name a file in a folder that exists")
+    todo = "check the space on the disk and the folder's permissions, or name another place"
+    return UnavailableError(f"{what}: {error.strerror or 'the system refused it'}", where=str(path), todo=todo)

@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from beacon.errors import InputError, UnavailableError, VerificationError
+from beacon.errors import BeaconError, InputError, VerificationError, unwritable
 from beacon.provenance.archive import CHUNK_BYTES, write_archive
 from beacon.provenance.canonical import canonical_bytes, sha256_hex
 from beacon.provenance.merkle import Frontier, leaf_hash
@@ -55,7 +55,7 @@ class BundleWriter:
                 bundle.add(receipt, result)
 
     The same content gives the same bytes. Raises VerificationError where spec, report, receipts or answers are not
-    those that were sealed, UnavailableError where the file cannot be written.
+    those that were sealed, InputError or UnavailableError where the file cannot be written.
     """
 
     def __init__(
@@ -139,9 +139,8 @@ class BundleWriter:
         while chunk := spool.read(CHUNK_BYTES):
             yield chunk
 
-    def _unwritable(self, error: OSError) -> UnavailableError:
-        todo = "check the directory, its permissions and the space on the disk"
-        return UnavailableError(f"cannot write the bundle: {error.strerror}", where=str(self._path), todo=todo)
+    def _unwritable(self, error: OSError) -> BeaconError:
+        return unwritable("cannot write the bundle", self._path, error)
 
 
 def _sealed_document(name: str, document: dict[str, Any], expected: str) -> bytes:

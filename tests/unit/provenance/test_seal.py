@@ -11,7 +11,7 @@ import pytest
 
 from beacon.domain.plan import execution_id
 from beacon.domain.spec import to_document
-from beacon.errors import InputError, UnavailableError, VerificationError
+from beacon.errors import InputError, VerificationError
 from beacon.provenance.keys import new_key
 from beacon.provenance.merkle import Frontier, leaf_hash
 from beacon.provenance.receipt import Requests, Result, ordinal_of, parse_receipt
@@ -113,10 +113,10 @@ def test_a_bundle_of_other_rows_is_not_written(tmp_path: Path, job: SealedJob):
 
 
 def test_a_bundle_that_cannot_be_written_leaves_nothing(tmp_path: Path, job: SealedJob):
-    with pytest.raises(UnavailableError):
+    with pytest.raises(InputError):
         job.write(tmp_path / "missing" / "b.zip")
     (tmp_path / "taken").mkdir()
-    with pytest.raises(UnavailableError) as raised:
+    with pytest.raises(InputError) as raised:
         job.write(tmp_path / "taken")
     assert "taken" in str(raised.value)
     assert [entry.name for entry in tmp_path.iterdir()] == ["taken"]
