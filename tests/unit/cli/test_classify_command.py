@@ -97,7 +97,7 @@ def test_an_output_whose_name_cannot_be_that_of_a_file_says_why(answers, tmp_pat
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
     for output in (tmp_path / "nowhere" / "labelled.jsonl", tmp_path / "folder", tmp_path / "file" / "labelled.jsonl"):
-        with pytest.raises(UnavailableError, match=r"cannot write .* folder") as refused:
+        with pytest.raises(InputError, match=r"cannot write .* folder") as refused:
             classify(answers(LINE), output=output)
         assert refused.value.todo == "name a file in a folder that exists"
 
