@@ -33,9 +33,9 @@ class Outcome:
     violations: tuple[str, ...]
 
 
-def simulate(seed: int, *, zombies: bool = False) -> Outcome:
+def simulate(seed: int, favour: str | None = None) -> Outcome:
     """Runs and checks one seed."""
-    world = World(seed, zombies=zombies)
+    world = World(seed, favour)
     world.run()
     violations = tuple(check(world))
     return Outcome(seed, len(world.scenario.jobs), world.scenario.total, violations)
