@@ -211,8 +211,8 @@ class Chaos:
     async def _until_over(self) -> None:
         """Raises TimeoutError where nothing moves any more."""
         seen, moved_at = -1, time.monotonic()
-        while not all(job.over for job in (found := await self._found())):
-            moves = sum(job.seq for job in found)
+        while not all(job.over for job in await self._found()):
+            moves = sum(job.seq for job in await self._found())
             if moves != seen:
                 seen, moved_at = moves, time.monotonic()
             elif time.monotonic() - moved_at > STUCK_S:
