@@ -209,6 +209,35 @@ async def test_a_cost_ceiling_ends_the_rest_and_lets_what_is_paid_for_finish(ben
     assert job.counts["completed"] == len(us.bodies)
 
 
+@pytest.mark.parametrize(("on_unknown", "asked", "status"), [("retry", 2, "completed"), ("fail", 1, "failed")])
+async def test_what_a_stopped_runner_left_at_an_endpoint_that_keeps_nothing_follows_the_job(
+    bench, on_unknown, asked, status
+):
+    gate = asyncio.Event()
+
+    async def act(_number, _body, _request) -> web.StreamResponse:
+        await gate.wait()
+        return answer()
+
+    us = Scripted(act)
+    async with serving(us):
+        fleet = fleet_of({"us": us})
+        job_id = await bench.submit(fleet, questions=1, repeats=1, limits={"on_unknown": on_unknown})
+        async with bench.runner(fleet) as runner:
+            driving = asyncio.create_task(runner.drive(job_id))
+            async with asyncio.timeout(60):
+                while not us.in_flight:
+                    await asyncio.sleep(0.01)
+            runner.stop()
+            await driving
+        gate.set()
+        async with bench.runner(fleet) as runner:
+            await runner.drive(job_id)
+    row = (await rows_of(bench, job_id))[0]
+    assert (len(us.bodies), row["status"]) == (asked, status)
+    assert row["kind"] == (None if status == "completed" else "outcome_unknown")
+
+
 class _Set:
     """A clock that was set so many seconds ahead."""
 
