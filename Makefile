@@ -2,7 +2,7 @@
 #
 #   make demo [ARGS=--once | ARGS=--real]    make test [ARGS='-k barrier']    make check
 #   make bench [BENCH=benchmarks/router.py] [ARGS=…]    make chaos [KILLS=200]    make calibrate [ARGS='--jobs 8']
-#   make simulate [JOBS=10000 | SEED=7]    make mutate [ARGS=…]
+#   make simulate [JOBS=10000 | SEED=7]    make seeds [ARGS='NAME…']    make mutate [ARGS='states --every 3']
 #   make setup    make test-slow    make screenshots    make schemas    make timeouts    make lock [ARGS=--upgrade]    make clean
 
 PY := .venv/bin/python
@@ -13,7 +13,7 @@ ASSETS := src/beacon/web/static/built/manifest.json
 UV := uv==0.13.9
 BENCH ?= benchmarks/main_path.py benchmarks/router.py benchmarks/gateway.py
 
-.PHONY: demo setup test test-slow check format bench chaos calibrate simulate mutate screenshots schemas timeouts lock clean FORCE
+.PHONY: demo setup test test-slow check format bench chaos calibrate simulate seeds mutate screenshots schemas timeouts lock clean FORCE
 .DEFAULT_GOAL := demo
 
 demo: setup $(if $(filter --real,$(ARGS)),.venv/.real)
@@ -50,6 +50,10 @@ calibrate: setup
 # The real runner on virtual time, with everything failing around it (docs/simulation.md). SEED=… runs one seed alone.
 simulate: setup
 	PYTHONPATH=. $(PY) -m tests.simulation.simulate $(if $(SEED),--seed $(SEED),--jobs $(or $(JOBS),1000)) $(ARGS)
+
+# A seed for each planted bug, into tests/simulation/seeds.json, after what runs in a simulation has changed.
+seeds: setup
+	PYTHONPATH=. $(PY) -m tests.simulation.seeds $(ARGS)
 
 # How many small changes to the rules of states, barrier and retry the tests notice; takes hours.
 mutate: .venv/.mutate

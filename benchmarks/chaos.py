@@ -36,12 +36,14 @@ from beacon.lab.fleet import Lab, start_lab
 from beacon.runner.admission import submit
 from beacon.store import jobs
 from beacon.store.database import Database, open_database
+from beacon.store.jobs import Job
 from beacon.store.tables import attempts, events, executions, results, shards, workers
 
 JOBS_OPEN = 2
 STOP_EVERY = 10
 PAUSE_S = (0.2, 2.5)
-ENDING_S = 300.0
+STUCK_S = 300.0
+"""A job of which nothing has moved for so long will never end; how long all takes, depends on the machine."""
 UP_S = 30.0
 
 
@@ -51,7 +53,7 @@ class Plan:
     workers: int = 3
     stop_s: float = 30.0
     seed: int = 7
-    repeats: int = 10
+    repeats: int = 3
     stop_every: int = STOP_EVERY
 
 
@@ -137,11 +139,13 @@ class Chaos:
         return WorkerProcess(self._folder, self._database.url)
 
     async def _keep_jobs_open(self) -> None:
-        found = [await self._database.read(jobs.get, job_id) for job_id in self._ids]
-        for _ in range(JOBS_OPEN - sum(not job.over for job in found)):
+        for _ in range(JOBS_OPEN - sum(not job.over for job in await self._found())):
             spec = _spec(self._rng.randrange(2**31), self._plan.repeats)
             job_id, _ = await submit(self._database, spec, self._lab.fleet, SystemClock())
             self._ids.append(job_id)
+
+    async def _found(self) -> list[Job]:
+        return [await self._database.read(jobs.get, job_id) for job_id in self._ids]
 
     async def _until_driven(self) -> None:
         """Workers take seconds to start: a blow that hits nobody at work would prove nothing."""
@@ -186,6 +190,7 @@ class Chaos:
                 del self._stopped[worker.pid]
             if worker.exit_code is not None:
                 self._fenced += worker.exit_code == 75
+                worker.end(signal.SIGKILL)
                 self._workers.remove(worker)
                 self._workers.append(self._start())
 
@@ -204,18 +209,24 @@ class Chaos:
         self._takeovers.append(took)
 
     async def _until_over(self) -> None:
-        async with asyncio.timeout(ENDING_S):
-            while any([not (await self._database.read(jobs.get, job_id)).over for job_id in self._ids]):
-                self._tend()
-                await asyncio.sleep(0.2)
-            while self._stopped:
-                self._tend()
-                await asyncio.sleep(0.2)
+        """Raises TimeoutError where nothing moves any more."""
+        seen, moved_at = -1, time.monotonic()
+        while not all(job.over for job in await self._found()):
+            moves = sum(job.seq for job in await self._found())
+            if moves != seen:
+                seen, moved_at = moves, time.monotonic()
+            elif time.monotonic() - moved_at > STUCK_S:
+                raise TimeoutError(f"nothing has moved for {STUCK_S:.0f} s")
+            self._tend()
+            await asyncio.sleep(0.2)
+        while self._stopped:
+            self._tend()
+            await asyncio.sleep(0.2)
 
     async def _counted(self) -> Outcome:
         sent = await self._lab.key_counts()
         broken = await self._database.read(_broken, self._ids, sent)
-        total = sum([(await self._database.read(jobs.get, job_id)).total for job_id in self._ids])
+        total = sum(job.total for job in await self._found())
         return Outcome(
             broken, len(self._ids), total, self._plan.kills, self._stops, sorted(self._takeovers), self._fenced
         )

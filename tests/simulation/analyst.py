@@ -49,7 +49,7 @@ class SimulatedAnalyst:
 
     async def _receipts(self, _url: str, job_id: str, after: int) -> dict[str, Any]:
         rows = await self._world.disk.database.read(evidence.facts, job_id, after=after)
-        lines = [(row.execution_id, json.dumps([row.ordinal, row.status, row.answer])) for row in rows]
+        lines = [(row.execution_id, json.dumps([row.status, row.attempt_key, row.answer])) for row in rows]
         return {"lines": lines, "last": rows[-1].ordinal if rows else after}
 
     async def _seal(self, _url: str, sealing: dict[str, Any]) -> dict[str, str]:

@@ -1,8 +1,14 @@
-"""Planted bugs: what the simulation must find. Each is a patch that only a test puts in; none stands in the product."""
+"""Planted bugs: what the simulation must find. Each is a patch that only a test puts in; none stands in the product.
+
+`instead` plants one by the words of the source: what stands there, and what is to stand in its place.
+"""
 
 from __future__ import annotations
+import __future__
 
 import asyncio
+import inspect
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -15,15 +21,19 @@ from sqlalchemy import select, update
 from beacon.domain.failure import FailureKind, Stage
 from beacon.domain.fleet import Provider
 from beacon.domain.states import ExecutionStatus, JobStatus, may_move
+from beacon.router.router import Placement, Router
 from beacon.router.transports.agent import AgentTransport
 from beacon.router.transports.exchange import Exchange
 from beacon.router.transports.openai import OpenAITransport
 from beacon.router.transports.visit import Visit
-from beacon.runner import attempt
+from beacon.runner import attempt, drive, finalize, policy, recovery, runner
 from beacon.runner.drive import Drive
+from beacon.runner.lane import Lane
+from beacon.runner.pausing import Pausing
 from beacon.runner.recorder import Recorder
 from beacon.runner.recovery import Recovery
-from beacon.store import group_sqlite, interventions, leases, ledger
+from beacon.runner.runner import Runner
+from beacon.store import evidence, group_sqlite, interventions, leases, ledger, pauses
 from beacon.store.group import Start
 from beacon.store.tables import jobs, shards
 
@@ -32,12 +42,12 @@ Patch = tuple[Any, str, Any]
 
 @dataclass(frozen=True)
 class Bug:
-    """`kinds` are the violations of which at least one must be found; `zombies` see `World`."""
+    """`kinds` are the violations of which at least one must be found; `favour` see `Scenario`."""
 
     name: str
     kinds: tuple[str, ...]
     patches: Callable[[], list[Patch]]
-    zombies: bool = False
+    favour: str | None = None
 
     @contextmanager
     def planted(self) -> Iterator[None]:
@@ -50,12 +60,28 @@ class Bug:
 BUGS: dict[str, Bug] = {}
 
 
-def bug(*kinds: str, zombies: bool = False) -> Callable[[Callable[[], list[Patch]]], Callable[[], list[Patch]]]:
+def bug(*kinds: str, favour: str | None = None) -> Callable[[Callable[[], list[Patch]]], Callable[[], list[Patch]]]:
     def add(patches: Callable[[], list[Patch]]) -> Callable[[], list[Patch]]:
-        BUGS[patches.__name__] = Bug(patches.__name__, kinds, patches, zombies)
+        BUGS[patches.__name__] = Bug(patches.__name__, kinds, patches, favour)
         return patches
 
     return add
+
+
+def instead(owner: Any, name: str, old: str, new: str) -> Any:
+    """The function `name` of a module or class, with `new` for `old` in its source. Raises ValueError without `old`."""
+    function = inspect.unwrap(getattr(owner, name))
+    source = textwrap.dedent(inspect.getsource(function))
+    if old not in source:
+        raise ValueError(f"{name} has no {old!r} any more: plant the bug anew")
+    made: dict[str, Any] = {}
+    code = compile(source.replace(old, new), f"<{name} with a bug>", "exec", __future__.annotations.compiler_flag)
+    exec(code, function.__globals__, made)
+    return made[name]
+
+
+def edit(owner: Any, name: str, old: str, new: str) -> Patch:
+    return owner, name, instead(owner, name, old, new)
 
 
 @bug("early-complete")
@@ -121,7 +147,7 @@ def no_write_ahead() -> list[Patch]:
     return [(Recorder, "record", record)]
 
 
-@bug("unfenced", zombies=True)
+@bug("unfenced", favour="zombies")
 def attempts_are_not_fenced() -> list[Patch]:
     def may_start(start: Any, before: Any, _epochs: Any) -> bool:
         known = before.get(start.execution_id)
@@ -186,7 +212,7 @@ def two_finalizers_at_once() -> list[Patch]:
     return [(leases, "take_finalizing", take)]
 
 
-@bug("lost", zombies=True)
+@bug("lost", favour="zombies")
 def late_answer_of_a_cancelled_job_lost() -> list[Patch]:
     return [(group_sqlite, "_write_refused", lambda *_: None)]
 
@@ -257,3 +283,166 @@ def earlier_answer_not_looked_for_in_a_takeover() -> list[Patch]:
 @bug("duplicate", "status")
 def result_recorded_over_an_earlier_end() -> list[Patch]:
     return [(group_sqlite, "_may_finish", lambda finish, before: finish.execution_id in before)]
+
+
+@bug("limits", "stuck")
+def deadline_of_an_execution_ignored() -> list[Patch]:
+    return [edit(attempt, "set_deadline", "spec.limits.execution_deadline", "3600")]
+
+
+@bug("limits")
+def deadline_anew_with_each_attempt() -> list[Patch]:
+    return [edit(attempt, "set_deadline", "work.deadline or Deadline", "Deadline")]
+
+
+@bug("limits")
+def cost_ceiling_looked_at_only_before_the_job() -> list[Patch]:
+    return [
+        edit(Drive, "_note", "if ceiling is not None and", "if False and"),
+        edit(Runner, "_stop_as_asked", "elif limits.max_cost_usd is not None and", "elif False and"),
+    ]
+
+
+@bug("limits")
+def limits_forgotten_by_whoever_takes_over() -> list[Patch]:
+    return [edit(Runner, "_drive", "await self._stop_as_asked(drive, job)", "pass")]
+
+
+@bug("limits")
+def deadline_of_a_job_ignored() -> list[Patch]:
+    return [edit(Runner, "_stop_as_asked", "elif _has_passed(", "elif False and _has_passed(")]
+
+
+@bug("limits")
+def one_attempt_too_many() -> list[Patch]:
+    made = instead(policy, "conclude", "counted >= limits", "counted > limits")
+    return [(drive, "conclude", made), (recovery, "conclude", made)]
+
+
+@bug("limits")
+def one_attempt_too_few() -> list[Patch]:
+    made = instead(policy, "conclude", "counted >= limits", "counted + 1 >= limits")
+    return [(drive, "conclude", made), (recovery, "conclude", made)]
+
+
+@bug("limits")
+def asked_anew_although_the_job_forbids_it() -> list[Patch]:
+    return [edit(policy, "may_be_retried", 'limits.on_unknown == "retry"', "True")]
+
+
+@bug("reason")
+def stragglers_end_without_a_reason() -> list[Patch]:
+    def without(real: Any) -> Any:
+        def end(*args: Any) -> Any:
+            made = real(*args)
+            return replace(made, kind=None, stage=None, error=None) if made.kind == FailureKind.STRAGGLER else made
+
+        return end
+
+    return [(attempt, name, without(getattr(attempt, name))) for name in ("end_unsent", "end_under_way")]
+
+
+@bug("reason")
+def whatever_is_stopped_is_said_to_be_cancelled() -> list[Patch]:
+    real = attempt.stopped
+    return [(attempt, "stopped", lambda _: real(FailureKind.CANCELLED))]
+
+
+@bug("order")
+def newest_sent_first() -> list[Patch]:
+    return [edit(Lane, "run", "self._queue.popleft()", "self._queue.pop()")]
+
+
+@bug("sent unasked")
+def operators_retry_asks_anew_at_once() -> list[Patch]:
+    was_running = "and execution.status is ExecutionStatus.RUNNING"
+    return [edit(Drive, "_work", "can_fetch(work)", f"can_fetch(work) {was_running}")]
+
+
+@bug("unfenced")
+def takeover_without_a_new_epoch() -> list[Patch]:
+    return [edit(leases, "take_shard", "epoch=shards.c.epoch + 1, ", "")]
+
+
+@bug("stuck")
+def resumed_provider_stays_paused() -> list[Patch]:
+    return [edit(Router, "resume", 'lane.resume("an operator said so")', "pass")]
+
+
+@bug("paused")
+def pause_forgotten_by_a_restart() -> list[Patch]:
+    real = Pausing.follow
+
+    async def follow(self: Any) -> None:
+        if not hasattr(self, "_looked"):
+            self._looked = True
+            self._applied = {pause.name for pause in await self._database.read(pauses.current)}
+        await real(self)
+
+    return [(Pausing, "follow", follow)]
+
+
+@bug("paused")
+def pause_of_a_region_ignored() -> list[Patch]:
+    return [edit(Router, "_pause_as_asked", " or self._paused.get(lane.provider.region)", "")]
+
+
+@bug("cross-cell")
+def lane_of_another_region_taken_when_all_are_busy() -> list[Patch]:
+    real = Router._candidates
+
+    def candidates(self: Any, model: str, region: str, *args: Any) -> Any:
+        lanes = real(self, model, region, *args)
+        if any(lane.slots.free() for lane in lanes):
+            return lanes
+        return [lane for lane in self._registry.lanes.values() if model in lane.provider.models]
+
+    return [(Router, "_candidates", candidates), (Placement, "_check", lambda *_: None)]
+
+
+@bug("evidence")
+def receipts_of_an_earlier_attempt() -> list[Patch]:
+    real = evidence.facts
+
+    def facts(*args: Any, **more: Any) -> Any:
+        return [replace(row, attempt_key=row.attempt_key and f"{row.execution_id}.1") for row in real(*args, **more)]
+
+    return [(evidence, "facts", facts)]
+
+
+@bug("evidence", "fell", "stuck")
+def receipts_of_an_interrupted_sealing_left_there() -> list[Patch]:
+    return [edit(evidence, "begin_sealing", "connection.execute(delete(receipts).where(left))", "pass")]
+
+
+@bug("counts", "events")
+def counts_of_the_job_drift_from_its_rows() -> list[Patch]:
+    retried = "known.status is not ExecutionStatus.RETRYING"
+    return [edit(group_sqlite, "_close", "change[known.status] -= 1", f"change[known.status] -= {retried}")]
+
+
+@bug("status")
+def cancelled_job_closed_as_completed() -> list[Patch]:
+    asked = "JobStatus.CANCELLED if stopped_by_user else JobStatus.COMPLETED"
+    return [(runner, "finalize", instead(finalize, "finalize", asked, "JobStatus.COMPLETED"))]
+
+
+@bug("status")
+def verdict_of_any_region_in_place_of_all() -> list[Patch]:
+    return [edit(finalize, "verdict_of", "len(spec.regions) if", "1 if")]
+
+
+@bug("stopped")
+def written_ahead_after_a_stop() -> list[Patch]:
+    return [edit(group_sqlite, "record", " and job.stop_kind is None", "")]
+
+
+@bug("time", favour="jumps")
+def durations_by_a_clock_that_is_set() -> list[Patch]:
+    real = attempt.finish_of
+
+    def finish_of(work: Any, provider: str, outcome: Any, conclusion: Any, clock: Any, **more: Any) -> Any:
+        made = real(work, provider, outcome, conclusion, clock, **more)
+        return replace(made, duration_ms=1000 * (clock.wall() - made.started_at))
+
+    return [(attempt, "finish_of", finish_of)]

@@ -7,10 +7,11 @@ finalizers) is found in `World.violations` already.
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from itertools import pairwise
 from typing import Any
 
+from tests.simulation.promises import Promises
 from tests.simulation.providers import Run
 from tests.simulation.virtual import EPOCH
 from tests.simulation.world import OVER, World
@@ -27,6 +28,12 @@ KINDS = (
         "events",
         "time",
         "sent unasked",
+        "limits",
+        "stopped",
+        "paused",
+        "order",
+        "reason",
+        "evidence",
         "fell",
         "leak",
     ),
@@ -58,6 +65,7 @@ def check(world: World) -> list[str]:
         checker.job(job)
     checker.deliveries()
     checker.asked_first()
+    Promises(world).check()
     return world.violations
 
 
@@ -82,6 +90,8 @@ class _Checker:
             if row["what"] in ("execution", "job"):
                 self._move(row)
             completed[row["id"]] += row["what"] == "execution" and row["after"] == "completed"
+            if row["what"] == "shard" and row["before"] == row["after"]:
+                self._say("unfenced", f"{row['note']} took shard {row['id']} under epoch {row['before']} again")
             if row["what"] == "attempt" and row["before"] != row["after"]:
                 self._say("unfenced", f"{row['id']} was written under epoch {row['before']} of {row['after']}")
         for execution_id, count in completed.items():
@@ -185,6 +195,9 @@ class _Checker:
 
     def _times(self, row: dict[str, Any], key: str, run: Run) -> None:
         assert run.finished_at is not None
+        if self._world.jumps:
+            self._duration(row, key)
+            return
         names = ("queued_at", "started_at", "first_token_at", "finished_at", "persisted_at")
         moments = [row[name] for name in names if row[name] is not None]
         if row["finished_at"] is None or row["persisted_at"] is None or moments != _nearly_sorted(moments):
@@ -196,8 +209,16 @@ class _Checker:
         longest_ms = 1000 * (row["finished_at"] - EPOCH - began + LITTLE_S)
         if row["duration_ms"] > longest_ms:
             self._say("time", f"{row['id']} says {row['duration_ms']:.1f} ms of at most {longest_ms:.1f}")
+        self._duration(row, key)
         if row["started_at"] < EPOCH + began - LITTLE_S:
             self._say("time", f"{row['id']} is said to have started before it was sent")
+
+    def _duration(self, row: dict[str, Any], key: str) -> None:
+        """By a clock that nobody sets: no longer than from the sending to the end of the reading, or of the seed."""
+        read = [delivery.at for delivery in self._world.deliveries if delivery.run.key == key]
+        longest_ms = 1000 * (max(read, default=self._world.now) - self._sent_at[key] + LITTLE_S)
+        if not 0 <= row["duration_ms"] <= longest_ms:
+            self._say("time", f"{row['id']} says {row['duration_ms']:.1f} ms of at most {longest_ms:.1f}")
 
     def _not_kept(self, row: dict[str, Any], attempts: list[dict[str, Any]]) -> None:
         """A failed execution has no good answer lying where it is kept, unless that could not be reached."""
@@ -239,13 +260,20 @@ class _Checker:
         return expired or any(moment <= at + 1 for moment in stops)
 
     def asked_first(self) -> None:
-        """Who takes an execution over asks the provider that may keep its answer before they ask anew."""
+        """Who takes an execution over, or retries it for an operator, first asks who may keep its answer."""
         world = self._world
         sender = {send.key: send for send in reversed(world.sends)}
+        reopenings: defaultdict[str, list[float]] = defaultdict(list)
+        for row in self._rows("SELECT n, id, before FROM audit WHERE what = 'execution' AND after = 'retrying'"):
+            if row["before"] in TERMINAL:
+                reopenings[row["id"]].append(world.audited_at[row["n"]])
         for send in world.sends:
             execution, _, number = send.key.rpartition(".")
             before = sender.get(f"{execution}.{int(number) - 1}")
-            if before is None or not before.keeps_results or before.process == send.process:
+            if before is None or not before.keeps_results:
+                continue
+            reopened = any(before.at < at <= send.at for at in reopenings.get(execution, ()))
+            if before.process == send.process and not reopened:
                 continue
             if before.key not in {run.key for run in world.servers[f"{before.provider}.invalid"].runs.values()}:
                 continue
@@ -265,8 +293,39 @@ class _Checker:
         (report,) = self._rows(query, job["generation"], job["id"])
         if json.loads(report["document_json"])["seen"] != self._world.digest(job["id"]):
             self._say("early-complete", f"the report of {job['id']} was made before all of its results were there")
+        self._judged(job)
+        self._receipts(job)
+        if self._world.jumps:
+            return
         if job["finalizing_at"] < job["last_finished_at"] - LITTLE_S or job["completed_at"] < job["finalizing_at"]:
             self._say("time", f"the moments of {job['id']} are out of order")
+
+    def _judged(self, job: dict[str, Any]) -> None:
+        """The verdict is that of the results, and a job that was cancelled says so."""
+        rate = "avg(status = 'completed')"
+        rates = [
+            row["r"]
+            for row in self._rows(f"SELECT {rate} r FROM executions WHERE job_id = ? GROUP BY region", job["id"])
+        ]
+        verdict = "met" if min(rates) >= 0.9 else "unmet"
+        if job["verdict"] != verdict:
+            self._say("status", f"{job['id']} is {job['verdict']}, its regions {rates}")
+        cut_short = job["stop_kind"] == "cancelled" and job["cancelled"] > 0
+        if (job["status"] == "cancelled") != cut_short:
+            self._say("status", f"{job['id']} is {job['status']}, was asked to be {job['stop_kind']}")
+
+    def _receipts(self, job: dict[str, Any]) -> None:
+        """They tell of the outcome that counts, and of the attempt that gave it."""
+        query = (
+            "SELECT e.id, e.status, e.attempts, r.attempt_id, r.answer, c.document_json FROM executions e "
+            "LEFT JOIN results r ON r.execution_id = e.id "
+            "LEFT JOIN receipts c ON c.execution_id = e.id AND c.generation = ? WHERE e.job_id = ?"
+        )
+        for row in self._rows(query, job["generation"], job["id"]):
+            newest = f"{row['id']}.{row['attempts']}" if row["attempts"] else None
+            told = [row["status"], row["attempt_id"] or newest, row["answer"]]
+            if row["document_json"] is None or json.loads(row["document_json"]) != told:
+                self._say("evidence", f"the receipt of {row['id']} is {row['document_json']}, not {told}")
 
 
 def _nearly_sorted(moments: list[float]) -> list[float]:

@@ -41,8 +41,23 @@ class Rates:
     analyst: float
 
 
+@dataclass(frozen=True)
+class PlannedPause:
+    """`name` is a provider's or a region's."""
+
+    name: str
+    since_s: float
+    lasts_s: float
+
+
 class Scenario:
-    def __init__(self, seed: int) -> None:
+    """`favour` is a kind of trouble that it has for certain.
+
+    `zombies`: runners are frozen while slow answers are under way, and jobs are cancelled meanwhile. `jumps`: the wall
+    clock is set while jobs run.
+    """
+
+    def __init__(self, seed: int, favour: str | None = None) -> None:
         self.seed = seed
         self.rng = random.Random(f"scenario/{seed}")
         draw = self.rng
@@ -58,6 +73,18 @@ class Scenario:
         self.clean_stops = draw.choice((0, 0, 0, 1))
         self.fleet = Fleet.model_validate({"providers": [p for r in self.regions for p in self._providers(r)]})
         self.jobs = tuple(self._job(n) for n in range(draw.choice((1, 2, 3, 4, 6))))
+        self.pauses = self._pauses(random.Random(f"pauses/{seed}"))
+        self.jumps: tuple[tuple[float, float], ...] = ()
+        if favour == "zombies":
+            self._favour_zombies()
+        elif favour == "jumps":
+            self.jumps = tuple((draw.uniform(0, 30), draw.choice((-1, 1)) * draw.uniform(1, 60)) for _ in range(3))
+
+    def _pauses(self, draw: random.Random) -> tuple[PlannedPause, ...]:
+        """In every third seed; each name at most once, so that nothing is resumed for another's sake."""
+        names = [*self.regions, *(provider.name for provider in self.fleet.providers)]
+        chosen = draw.sample(names, draw.choice((0, 0, 0, 0, 1, min(2, len(names)))))
+        return tuple(PlannedPause(name, draw.uniform(0, 15), draw.uniform(8, 40)) for name in chosen)
 
     def _providers(self, region: str) -> list[dict[str, object]]:
         draw = self.rng
@@ -93,7 +120,7 @@ class Scenario:
         if draw.random() < 0.1:
             limits["job_deadline"] = draw.choice((3, 15))
         if draw.random() < 0.1:
-            limits["max_cost_usd"] = 0.05
+            limits["max_cost_usd"] = draw.choice((0.02, 0.05))
         document = {
             "schema": "beacon.job/v1",
             "name": f"Job {number}",
@@ -112,13 +139,14 @@ class Scenario:
             reopened=draw.choice((0, 0, 1, 2)),
         )
 
-    def favour_zombies(self) -> None:
+    def _favour_zombies(self) -> None:
         """Nothing breaks, but runners are frozen while slow answers are under way, and jobs are cancelled meanwhile."""
         quiet = dict.fromkeys(Rates.__dataclass_fields__, 0.0)
         self.rates = Rates(**quiet | {"slow": 0.9})
         self.hosts, self.same_host, self.freezes = 2, False, 2
         self.kills_by_step = self.kills_at_commit = self.clean_stops = 0
         self.jobs = tuple(self._cancelled_late(job) for job in self.jobs)
+        self.pauses = ()
 
     def _cancelled_late(self, job: PlannedJob) -> PlannedJob:
         patient = job.spec.limits.model_copy(update={"execution_deadline": 60.0, "job_deadline": None})

@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 _OPEN = "('pending', 'running', 'retrying')"
 _AUDIT = f"""
-CREATE TABLE audit (n INTEGER PRIMARY KEY, what TEXT, id TEXT, before TEXT, after TEXT, note TEXT);
+CREATE TABLE audit (n INTEGER PRIMARY KEY, what TEXT, id TEXT, before TEXT, after TEXT, note TEXT, owner TEXT);
 CREATE TRIGGER audit_executions AFTER UPDATE OF status ON executions WHEN OLD.status <> NEW.status BEGIN
   INSERT INTO audit (what, id, before, after, note)
   VALUES ('execution', NEW.id, OLD.status, NEW.status, NEW.kind); END;
@@ -37,12 +37,17 @@ CREATE TRIGGER audit_jobs AFTER UPDATE OF status ON jobs WHEN OLD.status <> NEW.
         AND NOT EXISTS (SELECT 1 FROM results r WHERE r.execution_id = e.id)) || ' without result'; END;
 CREATE TRIGGER audit_stops AFTER UPDATE OF stop_kind ON jobs WHEN NEW.stop_kind IS NOT OLD.stop_kind BEGIN
   INSERT INTO audit (what, id, before, after) VALUES ('stop', NEW.id, OLD.stop_kind, NEW.stop_kind); END;
+CREATE TRIGGER audit_ceilings AFTER UPDATE OF cost_usd ON jobs
+WHEN NEW.cost_usd >= json_extract(NEW.spec_json, '$.limits.max_cost_usd') BEGIN
+  INSERT INTO audit (what, id, before, after) VALUES ('ceiling', NEW.id, OLD.cost_usd, NEW.cost_usd); END;
 CREATE TRIGGER audit_attempts AFTER INSERT ON attempts BEGIN
-  INSERT INTO audit (what, id, before, after, note) SELECT 'attempt', NEW.id, NEW.epoch, s.epoch, NEW.provider
+  INSERT INTO audit (what, id, before, after, note, owner)
+  SELECT 'attempt', NEW.id, NEW.epoch, s.epoch, NEW.provider, s.owner
   FROM executions e JOIN shards s ON s.job_id = e.job_id AND s.number = e.shard WHERE e.id = NEW.execution_id; END;
 CREATE TRIGGER audit_results AFTER INSERT ON results BEGIN
   INSERT INTO audit (what, id, note) VALUES ('result', NEW.execution_id, NEW.attempt_id); END;
-CREATE TRIGGER audit_shards AFTER UPDATE OF epoch ON shards BEGIN
+CREATE TRIGGER audit_shards AFTER UPDATE OF owner ON shards
+WHEN NEW.owner IS NOT NULL AND (NEW.owner IS NOT OLD.owner OR NEW.epoch <> OLD.epoch) BEGIN
   INSERT INTO audit (what, id, before, after, note)
   VALUES ('shard', NEW.job_id || '/' || NEW.number, OLD.epoch, NEW.epoch, NEW.owner); END;
 CREATE TRIGGER audit_seals AFTER INSERT ON seals BEGIN
@@ -98,7 +103,7 @@ class Storage:
             self._world.die(self._process, "before a commit")
             await for_ever()
         done = await self._inner.write(function, *args, **kwargs)
-        self._world.follow_audit()
+        self._world.follow_audit(self._process)
         self._world.answers_are_stored([item for given in args if isinstance(given, list) for item in given])
         if dies == "after":
             self._world.die(self._process, "after a commit")

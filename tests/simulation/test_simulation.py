@@ -28,7 +28,7 @@ def test_nothing_is_lost_in_fresh_seeds() -> None:
 
 
 def test_nothing_is_lost_where_runners_are_frozen_and_jobs_cancelled_meanwhile() -> None:
-    assert simulate(1, zombies=True).violations == ()
+    assert simulate(1, "zombies").violations == ()
 
 
 def test_a_seed_has_at_least_six_executions_a_job() -> None:

@@ -113,6 +113,15 @@ class VirtualClock:
         return (self._loop or asyncio.get_running_loop()).time()
 
 
+class JumpingClock(VirtualClock):
+    """One whose wall can be set while it runs, by so many seconds, as an operator or NTP does."""
+
+    offset = 0.0
+
+    def wall(self) -> float:
+        return super().wall() + self.offset
+
+
 def run(main: Coroutine[Any, Any, T]) -> T:
     """As `asyncio.run`, on virtual time. Raises Stuck."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:

@@ -24,7 +24,7 @@ from beacon.router.transports import agent, openai
 from beacon.runner import admission, classification, patience, pausing, runner
 from beacon.runner.admission import submit
 from beacon.runner.runner import Runner
-from beacon.store import interventions
+from beacon.store import interventions, pauses
 from beacon.store.executions import Filter
 from beacon.store.group import Finish
 from tests.simulation import providers
@@ -32,10 +32,13 @@ from tests.simulation.analyst import SimulatedAnalyst
 from tests.simulation.network import Request, Session, SimulatedPoster
 from tests.simulation.processes import CURRENT, Process, ProcessLoop
 from tests.simulation.providers import Run, Server
-from tests.simulation.scenario import FAULTS_END_S, PlannedJob, Rates, Scenario
+from tests.simulation.scenario import FAULTS_END_S, PlannedJob, PlannedPause, Rates, Scenario
 from tests.simulation.storage import Disk, Storage
-from tests.simulation.virtual import VirtualClock
+from tests.simulation.virtual import EPOCH, JumpingClock
 
+WATCH_S = 1.0
+FOLLOW_S = 3.0
+"""In the place of the runner's own, which would have it look too often for a simulation."""
 GIVEN_UP_S = FAULTS_END_S + 300.0
 """A job that is not over by then is stuck: everything has worked for five minutes."""
 OVER = ("completed", "failed", "cancelled")
@@ -61,6 +64,15 @@ class Delivery:
     at: float
 
 
+@dataclass(frozen=True)
+class Pause:
+    """A provider or a region that an operator paused, and from when until when."""
+
+    name: str
+    since: float
+    until: float
+
+
 @lru_cache(maxsize=1)
 def the_disk() -> Disk:
     disk = Disk()
@@ -70,14 +82,12 @@ def the_disk() -> Disk:
 
 
 class World:
-    """`zombies` has runners frozen while answers are under way, which chance does too rarely."""
+    """`favour` names a trouble that the seed is to have, which chance brings about too rarely: see `Scenario`."""
 
-    def __init__(self, seed: int, *, zombies: bool = False) -> None:
-        self.scenario = Scenario(seed)
-        if zombies:
-            self.scenario.favour_zombies()
+    def __init__(self, seed: int, favour: str | None = None) -> None:
+        self.scenario = Scenario(seed, favour)
         self.loop = ProcessLoop()
-        self.clock = VirtualClock(self.loop)
+        self.clock = JumpingClock(self.loop)
         self.disk = the_disk()
         self.history: list[str] = []
         self.violations: list[str] = []
@@ -87,6 +97,9 @@ class World:
         self.troubles: defaultdict[str, list[float]] = defaultdict(list)
         self.stops: defaultdict[str, list[float]] = defaultdict(list)
         self.settled: set[str] = set()
+        self.audited_at: dict[int, float] = {}
+        self.writers: dict[str, str] = {}
+        self.pauses: list[Pause] = []
         self.processes: dict[str, Process] = {}
         self._rng = random.Random(f"world/{seed}")
         self._calm = Rates(**dict.fromkeys(Rates.__dataclass_fields__, 0.0))
@@ -114,7 +127,7 @@ class World:
     @contextmanager
     def _seams(self) -> Iterator[None]:
         """All that stands between Beacon and the machine that it runs on."""
-        waits = {"WATCH_S": 1.0, "IDLE_S": 2.0}
+        waits = {"WATCH_S": WATCH_S, "IDLE_S": 2.0, "FOLLOW_S": FOLLOW_S}
         with ExitStack() as stack:
             for owner, name, put in (
                 (openai, "open_session", lambda _headers: Session(self)),
@@ -127,7 +140,6 @@ class World:
                 (pausing, "log", self._log()),
                 (changes, "log", self._log()),
                 (classification, "PAUSE_S", 5.0),
-                (pausing, "FOLLOW_S", 5.0),
                 (patience, "HOLD_S", 3.0),
                 (admission, "new_job_id", partial(self._new_job_id)),
                 (admission, "shards", partial(plan.shards, size=self.scenario.shard_size)),
@@ -177,9 +189,23 @@ class World:
             self.violations.append(line)
             self.tell("VIOLATION", line)
 
-    def follow_audit(self) -> None:
+    @property
+    def jumps(self) -> bool:
+        """Whether the wall clock is set in this seed, so that its moments cannot be compared."""
+        return bool(self.scenario.jumps)
+
+    def monotonic(self, wall: float | None) -> float | None:
+        """A moment of the database in virtual time."""
+        return None if wall is None else wall - EPOCH
+
+    def follow_audit(self, process: Process | None) -> None:
         for row in self.disk.rows("SELECT * FROM audit WHERE n > ? ORDER BY n", self._audited):
             self._audited = row["n"]
+            self.audited_at[row["n"]] = self.now
+            if row["what"] == "attempt" and process is not None:
+                self.writers[row["id"]] = process.name
+                if row["owner"] != process.name:
+                    self.violate("unfenced", f"{process.name} wrote {row['id']}, whose shard {row['owner']} holds")
             self.tell("commit", row["what"], row["id"], row["before"], "->", row["after"], row["note"])
             if row["what"] == "stop":
                 self.stops[row["id"]].append(self.now)
@@ -247,6 +273,10 @@ class World:
             self.loop.in_world(self._keep_running(f"p{number}", host, fates))
         for job in self.scenario.jobs:
             self.loop.in_world(self._interfere(job))
+        for pause in self.scenario.pauses:
+            self.loop.in_world(self._pause(pause))
+        for moment, by in self.scenario.jumps:
+            self.loop.call_later(moment, self._set_clock, by, context=self.loop.world)
         while self.now < GIVEN_UP_S and not self._all_over():
             await asyncio.sleep(1.0)
         for process in self.processes.values():
@@ -318,6 +348,22 @@ class World:
             self.tell("stops", process.name)
             self.troubles[process.name].append(self.now)
             process.runner.stop()
+
+    async def _pause(self, planned: PlannedPause) -> None:
+        """An operator pauses a provider or a region, and resumes it some time later."""
+        people = Storage(self, None)
+        await asyncio.sleep(planned.since_s)
+        await people.write(pauses.pause, planned.name, "it is looked after", self.clock.wall())
+        paused_at = self.now
+        self.tell("paused", planned.name)
+        await asyncio.sleep(planned.lasts_s)
+        self.pauses.append(Pause(planned.name, paused_at, self.now))
+        await people.write(pauses.resume, planned.name, self.clock.wall())
+        self.tell("resumed", planned.name)
+
+    def _set_clock(self, by: float) -> None:
+        self.clock.offset += by
+        self.tell("the clock is set", f"{by:+.1f}", "s")
 
     async def _interfere(self, job: PlannedJob) -> None:
         """Who submits a job, and what they do with it until they are content."""

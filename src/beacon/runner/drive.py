@@ -145,10 +145,14 @@ class Drive:
         return work
 
     def _taken_over(self, work: Work) -> Finish:
-        fails = self.spec.limits.on_unknown == "fail"
-        status = ExecutionStatus.FAILED if fails else ExecutionStatus.RETRYING
         keeps = self._recovery.keeps_newest(work)
-        return attempt.interrupted(work, work.execution.provider, self._clock, status, keeps_results=keeps)
+        return attempt.interrupted(
+            work, work.execution.provider, self._clock, self._after_unknown(), keeps_results=keeps
+        )
+
+    def _after_unknown(self) -> ExecutionStatus:
+        """What an execution becomes of whose attempt nobody knows the outcome."""
+        return ExecutionStatus.FAILED if self.spec.limits.on_unknown == "fail" else ExecutionStatus.RETRYING
 
     async def _recover(self, work: Work) -> None:
         """Records what a stopped runner's attempt came to, and goes on with the execution where that is no end."""
@@ -326,7 +330,7 @@ class Drive:
             await self._recorder.record(attempt.end_under_way(work, provider, failure, self._clock))
             await self._recovery.withdraw(work, provider)
         elif not self._router.keeps_results(provider, work.reference):
-            await self._recorder.record(attempt.interrupted(work, provider, self._clock, ExecutionStatus.RETRYING))
+            await self._recorder.record(attempt.interrupted(work, provider, self._clock, self._after_unknown()))
 
     async def _note_reference(self, work: Work, reference: str) -> None:
         await self._recorder.record(attempt.note(work, reference))

@@ -247,8 +247,9 @@ class Runner:
             async with drive:
                 if self.stopping:
                     drive.interrupt()
-                elif job.stop_kind is not None:
-                    drive.stop(FailureKind(job.stop_kind))
+                else:
+                    # Before anything is sent: who drove the job before may have ended just when a limit was reached.
+                    await self._stop_as_asked(drive, job)
                 yield drive
         finally:
             del self._drives[job.id]
@@ -310,19 +311,24 @@ class Runner:
         return [owner for owner in await self.database.read(leases.owners) if is_dead(owner)]
 
     async def _watch(self, drive: Drive, over: asyncio.Event) -> None:
-        """Notices what others ask for, a stop or a retry, and the job's own deadline."""
-        limit = drive.spec.limits.job_deadline
+        """Notices what others ask for, a stop or a retry, and the job's own limits."""
         while not await _wait(over, WATCH_S):
-            job = await self.database.read(jobs.get, drive.job_id)
-            if job.stop_kind is not None:
-                drive.stop(FailureKind(job.stop_kind))
-            elif limit is not None and job.started_at is not None and self.clock.wall() > job.started_at + limit:
-                await drive.request_stop(FailureKind.JOB_DEADLINE)
+            await self._stop_as_asked(drive, await self.database.read(jobs.get, drive.job_id))
             await drive.end_closed()
             if drive.exhausted:
                 now = self.clock.wall()
                 free = await self.database.read(leases.regions_of_free_shards, drive.job_id, now)
                 drive.wake(free & drive.exhausted)
+
+    async def _stop_as_asked(self, drive: Drive, job: Job) -> None:
+        """Ends what is open of a job that somebody stopped, or that has reached its deadline or its cost ceiling."""
+        limits = drive.spec.limits
+        if job.stop_kind is not None:
+            drive.stop(FailureKind(job.stop_kind))
+        elif _has_passed(limits.job_deadline, job.started_at, self.clock.wall()):
+            await drive.request_stop(FailureKind.JOB_DEADLINE)
+        elif limits.max_cost_usd is not None and job.cost_usd >= limits.max_cost_usd:
+            await drive.request_stop(FailureKind.COST_CEILING)
 
     async def _renew_leases(self) -> None:
         while True:
@@ -340,6 +346,10 @@ class Runner:
 
     async def _pause(self, seconds: float) -> None:
         await _wait(self._stopped, seconds)
+
+
+def _has_passed(limit_s: float | None, started_at: float | None, now: float) -> bool:
+    return limit_s is not None and started_at is not None and now > started_at + limit_s
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from beacon.domain.clock import SystemClock
+from beacon.domain.clock import Clock, SystemClock
 from beacon.domain.fleet import Fleet
 from beacon.domain.spec import JobSpec
 from beacon.router.router import Router
@@ -33,11 +33,11 @@ class Bench:
         return job_id
 
     @asynccontextmanager
-    async def runner(self, fleet: Fleet) -> AsyncIterator[Runner]:
+    async def runner(self, fleet: Fleet, clock: Clock = CLOCK) -> AsyncIterator[Runner]:
         async with (
             Router(fleet, base=Path.cwd(), environ={}, clock=CLOCK) as router,
             Analyst() as analyst,
-            Runner(self.database, router, CLOCK, analyst=analyst, rng=random.Random(1)) as runner,
+            Runner(self.database, router, clock, analyst=analyst, rng=random.Random(1)) as runner,
         ):
             yield runner
 

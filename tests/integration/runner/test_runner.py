@@ -14,8 +14,10 @@ from beacon.domain.failure import FailureKind
 from beacon.domain.states import JobStatus, Verdict
 from beacon.errors import ConflictError, DatabaseError, InputError
 from beacon.runner import runner as runner_module
-from beacon.store import events, executions, interventions, reports
+from beacon.runner.admission import admit
+from beacon.store import events, executions, interventions, jobs, ledger, reports
 from beacon.store.executions import Filter
+from tests.integration.runner.conftest import CLOCK
 from tests.integration.runner.scripted import Scripted, answer, fleet_of, serving
 
 
@@ -205,6 +207,76 @@ async def test_a_cost_ceiling_ends_the_rest_and_lets_what_is_paid_for_finish(ben
     assert kinds == {"cost_ceiling"}
     assert job.cost_usd >= 3
     assert job.counts["completed"] == len(us.bodies)
+
+
+@pytest.mark.parametrize(("on_unknown", "asked", "status"), [("retry", 2, "completed"), ("fail", 1, "failed")])
+async def test_what_a_stopped_runner_left_at_an_endpoint_that_keeps_nothing_follows_the_job(
+    bench, on_unknown, asked, status
+):
+    gate = asyncio.Event()
+
+    async def act(_number, _body, _request) -> web.StreamResponse:
+        await gate.wait()
+        return answer()
+
+    us = Scripted(act)
+    async with serving(us):
+        fleet = fleet_of({"us": us})
+        job_id = await bench.submit(fleet, questions=1, repeats=1, limits={"on_unknown": on_unknown})
+        async with bench.runner(fleet) as runner:
+            driving = asyncio.create_task(runner.drive(job_id))
+            async with asyncio.timeout(60):
+                while not us.in_flight:
+                    await asyncio.sleep(0.01)
+            runner.stop()
+            await driving
+        gate.set()
+        async with bench.runner(fleet) as runner:
+            await runner.drive(job_id)
+    row = (await rows_of(bench, job_id))[0]
+    assert (len(us.bodies), row["status"]) == (asked, status)
+    assert row["kind"] == (None if status == "completed" else "outcome_unknown")
+
+
+class _Set:
+    """A clock that was set so many seconds ahead."""
+
+    def __init__(self, ahead_s: float) -> None:
+        self._ahead_s = ahead_s
+
+    def wall(self) -> float:
+        return CLOCK.wall() + self._ahead_s
+
+    def monotonic(self) -> float:
+        return CLOCK.monotonic()
+
+
+async def test_who_takes_up_a_job_whose_deadline_passed_meanwhile_sends_nothing(bench):
+    us = Scripted(answering)
+    async with serving(us):
+        fleet = fleet_of({"us": us})
+        job_id = await bench.submit(fleet, questions=4, repeats=1, limits={"job_deadline": "60s"})
+        await admit(bench.database, job_id, CLOCK)
+        await bench.database.write(jobs.begin, job_id, CLOCK.wall())
+        async with bench.runner(fleet, _Set(61)) as runner:
+            await runner.drive(job_id)
+    assert us.bodies == []
+    assert {row["kind"] for row in await rows_of(bench, job_id)} == {"job_deadline"}
+
+
+async def test_who_takes_up_a_job_that_has_cost_what_it_may_sends_nothing(bench):
+    us = Scripted(answering)
+    async with serving(us):
+        fleet = fleet_of({"us": us}, cost={"input_per_mtok": 0.0, "output_per_mtok": 500_000.0})
+        job_id = await bench.submit(fleet, questions=4, repeats=1, limits={"max_cost_usd": 3})
+        await admit(bench.database, job_id, CLOCK)
+        await bench.database.write(jobs.begin, job_id, CLOCK.wall())
+        # As when a runner was killed between the group that reached the ceiling and the stop.
+        await bench.database.write(ledger.change_job, job_id, cost_usd=3.0)
+        async with bench.runner(fleet) as runner:
+            await runner.drive(job_id)
+    assert us.bodies == []
+    assert {row["kind"] for row in await rows_of(bench, job_id)} == {"cost_ceiling"}
 
 
 async def test_a_deadline_covers_all_attempts_and_is_a_time_out(bench):

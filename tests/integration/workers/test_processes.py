@@ -13,9 +13,9 @@ from benchmarks.chaos import Plan, chaos, told
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3600)  # it is stuck, and says so, when nothing moves any more
 async def test_workers_killed_and_stopped_lose_nothing_and_double_nothing(postgres_url, tmp_path):
-    plan = Plan(kills=5, workers=3, stop_s=15.0, stop_every=3, repeats=5)
+    plan = Plan(kills=5, workers=3, stop_s=15.0, stop_every=3, repeats=2)
     outcome = await chaos(plan, postgres_url, tmp_path)
     assert outcome.sound, told(outcome)
     assert outcome.executions > 0
