@@ -79,7 +79,7 @@ def judge_job(
             return _print_plan(planned, chosen, as_json=as_json)
         now = SystemClock().wall()
         given = [
-            Label(ids[place], chosen.source, label, None, reason, "", now)
+            Label(ids[place], chosen.source, label, None, reason, "", now, RUBRIC)
             for place, (label, reason) in judged.labels.items()
         ]
         await house.database.write(labelling.write, given)
