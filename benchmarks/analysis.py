@@ -3,9 +3,10 @@
     python benchmarks/analysis.py                  10,000 answers in three shapes, and a job of 100
     python benchmarks/analysis.py --shape large    one shape
 
-Each shape is analysed in a process of its own that is set up as Beacon's analyst is, from the observations to the report's document; making the answers and
-importing modules is not counted, nor is what they take of the memory. `cpu` is the processor time of all threads,
-`wall` what a user waits for, which is the longer one on a busy machine. Exit code 1 where a limit is missed.
+Each shape is analysed in a process of its own that is set up as Beacon's analyst is, from the observations to the
+report's document; making the answers and importing modules is not counted. `cpu` is the processor time of all
+threads, `wall` what a user waits for, which is the longer one on a busy machine; the memory is that of the whole
+process. Exit code 1 where a limit is missed.
 """
 
 from __future__ import annotations
@@ -110,7 +111,8 @@ def measure(name: str) -> bool:
     limits = f"limit {shape.limit_s:g} s" + (f", {shape.limit_mb:g} MB" if shape.limit_mb else "")
     met = wall <= shape.limit_s and (shape.limit_mb is None or memory_mb() <= shape.limit_mb)
     print(
-        f"{name:8} {len(rows):6,} answers ({shape.models} models, {shape.questions} questions, {shape.repeats} repeats): "
+        f"{name:8} {len(rows):6,} answers ({shape.models} models, {shape.questions} questions, "
+        f"{shape.repeats} repeats): "
         f"wall {wall:.3f} s, cpu {cpu:.3f} s, {memory_mb():.0f} MB ({before:.0f} before), "
         f"{len(document['findings'])} findings; {limits}: {'ok' if met else 'MISSED'}",
         flush=True,

@@ -249,7 +249,9 @@ def _worth(found: Agreement) -> str:
         return "Its agreement beyond chance is unknown: all labels are of one class."
     size = f"kappa {found.kappa:.2f}"
     if found.kappa < LITTLE:
-        return f"It agrees with the given labels little more than chance would ({size}): findings should not rest on it."
+        return (
+            f"It agrees with the given labels little more than chance would ({size}): findings should not rest on it."
+        )
     said = "well" if found.kappa > GOOD else "moderately"
     return f"It agrees {said} with the given labels beyond chance ({size})."
 

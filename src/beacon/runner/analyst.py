@@ -18,7 +18,12 @@ from beacon.errors import DatabaseError, UnavailableError
 
 LENGTH_BYTES = 4
 PROCESS = "beacon.runner.analyst_process"
-ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "VECLIB_MAXIMUM_THREADS": "1"}
+ONE_THREAD = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+}
 """Products of small matrices: linear-algebra libraries that hand them out to threads, which spin while they wait, took
 eight times the processor time on a busy machine."""
 

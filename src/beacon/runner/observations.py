@@ -59,9 +59,7 @@ def observation(row: dict[str, Any], cold_start_s: float = 0.0) -> Observation:
     )
 
 
-def label_quality(
-    observations: Sequence[Observation], given: Iterable[Mapping[str, str]] = ()
-) -> LabelQuality | None:
+def label_quality(observations: Sequence[Observation], given: Iterable[Mapping[str, str]] = ()) -> LabelQuality | None:
     """Who gave the labels, with the classifier's measured errors where any label is its own, and how far those agree
     who labelled the same answers (`given`: each answer's labels by source)."""
     sources = Counter(o.label_source for o in observations if o.label_source is not None)
