@@ -26,7 +26,7 @@ from sklearn.linear_model import LogisticRegression
 
 from beacon.analysis.answer import TEXT_LABELS, AnswerText, TextLabel
 from beacon.analysis.answer_card import CARD_FILE, shipped_card
-from beacon.analysis.answer_model import OTHER_LANGUAGES, AnswerModel, shipped_model, softmax
+from beacon.analysis.answer_model import OTHER_LANGUAGES, AnswerModel, decided, shipped_model, softmax
 from beacon.analysis.answer_rules import ruling
 from beacon.analysis.classify import classify_batch, text_of_row
 from tools.train_classifier import (
@@ -63,14 +63,15 @@ class Read:
 
     rows: NDArray[np.int64]
     chances: NDArray[np.float64]
+    plain: bool = False
+    """Whether the label is simply the likeliest one, as the baseline has it."""
 
     @property
-    def found(self) -> NDArray[np.int64]:
-        found: NDArray[np.int64] = self.chances.argmax(axis=1)
-        return found
+    def found(self) -> NDArray[np.intp]:
+        return self.chances.argmax(axis=1) if self.plain else decided(self.chances)
 
     def only(self, chosen: NDArray[np.bool_]) -> Read:
-        return Read(self.rows[chosen], self.chances[chosen])
+        return Read(self.rows[chosen], self.chances[chosen], self.plain)
 
     def confusion(self, corpus: Corpus) -> Confusion:
         counts: Confusion = np.zeros((len(TEXT_LABELS), len(TEXT_LABELS)))
@@ -78,8 +79,8 @@ class Read:
         return counts
 
     def calibration_error(self, corpus: Corpus) -> float:
-        """Mean distance of the top label's probability from how often it is right, over 15 equal bins."""
-        top = self.chances.max(axis=1)
+        """Mean distance of the found label's probability from how often it is right, over 15 equal bins."""
+        top = self.chances[np.arange(self.rows.size), self.found]
         right = self.found == corpus.labels[self.rows]
         bins = np.minimum((top * BINS).astype(np.int64), BINS - 1)
         gaps = [abs(top[bins == b].sum() - right[bins == b].sum()) for b in range(BINS)]
@@ -108,7 +109,8 @@ def read_by(model: AnswerModel, corpus: Corpus, rows: NDArray[np.int64], logits:
 
 
 def joined(parts: Sequence[Read]) -> Read:
-    return Read(np.concatenate([p.rows for p in parts]), np.concatenate([p.chances for p in parts]))
+    chances = np.concatenate([p.chances for p in parts])
+    return Read(np.concatenate([p.rows for p in parts]), chances, all(p.plain for p in parts))
 
 
 def beacon_on_unseen_models(corpus: Corpus, split: int) -> Read:
@@ -139,7 +141,9 @@ class Baseline:
             weighting = TfidfTransformer(sublinear_tf=True)
             solver = LogisticRegression(C=10.0, class_weight="balanced", max_iter=3_000)
             solver.fit(weighting.fit_transform(self.counts[seen][:, kept]), self.corpus.labels[seen])
-            parts.append(Read(unseen, solver.predict_proba(weighting.transform(self.counts[unseen][:, kept]))))
+            parts.append(
+                Read(unseen, solver.predict_proba(weighting.transform(self.counts[unseen][:, kept])), plain=True)
+            )
         return joined(parts)
 
 

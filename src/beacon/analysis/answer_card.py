@@ -48,6 +48,12 @@ def shipped_card() -> Mapping[str, Any]:
     return card
 
 
+def shipped_version() -> str:
+    """The classifier that ships with Beacon, by its name and the beginning of its weights' digest."""
+    model = shipped_card()["model"]
+    return f"{model['name']} {model['weights_sha256'][:12]}"
+
+
 def measured_errors(language: str) -> MeasuredErrors | None:
     """The errors in a language (primary subtag), or None where none were measured: then they are not known."""
     measured = shipped_card().get("measured", {}).get("languages", {}).get(language)

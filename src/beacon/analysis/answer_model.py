@@ -28,6 +28,8 @@ PASSAGE = 80
 """Characters of the passage that is shown as the ground for a label."""
 
 _IDF = len(TEXT_LABELS)
+_ANSWERED = TEXT_LABELS.index("substantive")
+_WITHHELD = np.array([place for place in range(len(TEXT_LABELS)) if place != _ANSWERED])
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +86,18 @@ def whole_words(text: str, begin: int, end: int) -> str:
     left = text.find(" ", begin, end) if begin else 0
     right = text.rfind(" ", begin, end) if end < len(text) else end
     return (text[left:right] if 0 <= left < right else text[begin:end]).strip()
+
+
+def decided(chances: NDArray[np.float64]) -> NDArray[np.intp]:
+    """The place of the label in TEXT_LABELS, over the last axis of calibrated probabilities.
+
+    Whether the question was answered comes first: an answer is substantive unless refusal and evasion together are
+    likelier, and then the likelier of these two.
+    """
+    withheld = chances[..., _WITHHELD]
+    likelier = _WITHHELD[withheld.argmax(axis=-1)]
+    found: NDArray[np.intp] = np.where(withheld.sum(axis=-1) > chances[..., _ANSWERED], likelier, _ANSWERED)
+    return found
 
 
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:

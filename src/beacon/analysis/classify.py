@@ -13,7 +13,7 @@ from typing import Any
 from beacon.analysis.answer import LABELS, TEXT_LABELS, AnswerText, Classification, Label, TextLabel, in_reason
 from beacon.analysis.answer_features import gram_buckets, normalised
 from beacon.analysis.answer_language import language_of
-from beacon.analysis.answer_model import AnswerModel, shipped_model
+from beacon.analysis.answer_model import AnswerModel, decided, shipped_model
 from beacon.analysis.answer_rules import Ruling, is_cut_short, ruling
 from beacon.errors import InputError
 
@@ -57,8 +57,9 @@ def _by_model(item: AnswerText, model: AnswerModel) -> Classification:
     text = normalised(item.answer)
     grams = gram_buckets(text)
     chances = model.probabilities(grams, language)
-    label = TEXT_LABELS[int(chances.argmax())]
-    score = float(chances.max())
+    place = int(decided(chances))
+    label = TEXT_LABELS[place]
+    score = float(chances[place])
     trained = model.is_trained_in(language)
     passage = "" if label == "substantive" else model.telling_passage(text, grams, label)
     return Classification(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from beacon.analysis.agreement import EVERYONE
 from beacon.analysis.finding import Finding
 from beacon.analysis.measure import TEXT_DISTANCE
 from beacon.analysis.settings import AnalysisSettings
@@ -43,12 +44,26 @@ def limits(findings: Sequence[Finding], quality: dict[str, Any], settings: Analy
         )
     if settings.labels is None:
         told.append("How often the labels are wrong is not known here.")
+    told += _agreement(settings)
     told.append(
         f"Differences of less than {points(settings.smallest_effect)} points are taken not to matter; "
         "a comparison "
         "that stays undecided is no evidence that there is no difference."
     )
     return told
+
+
+_LABELLERS = {EVERYONE: "All who labelled", "person": "People", "import": "Imported labels", "judge": "Judges"}
+
+
+def _agreement(settings: AnalysisSettings) -> list[str]:
+    found = settings.labels.agreement if settings.labels else {}
+    return [
+        f"{_LABELLERS[name]} agree with a Krippendorff's alpha of "
+        + ("unknown size: all their labels are one" if known.alpha is None else f"{known.alpha:.2f}")
+        + f" ({counted(known.answers, 'answer')} with two labels or more; 1 is full agreement, 0 that of chance)."
+        for name, known in found.items()
+    ]
 
 
 def not_found(

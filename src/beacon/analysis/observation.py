@@ -34,7 +34,7 @@ class Observation:
     seconds since the epoch; None, like every other None here, is unknown. `cold_start_s` is how long it is known to
     have waited for a provider that was starting, 0 where nothing is known of one. `run` names the job where results
     of several are compared. `label_source` is who gave the label; `disputed` says that others of the same standing
-    gave another.
+    gave another. `label_version` is that of the classifier or rubric, where one is recorded.
     """
 
     execution_id: str
@@ -62,6 +62,7 @@ class Observation:
     cold_start_s: float = 0.0
     run: str = ""
     label_source: str | None = None
+    label_version: str | None = None
     disputed: bool = False
 
     @property

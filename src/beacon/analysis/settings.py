@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from beacon.analysis.agreement import Reliability
 from beacon.analysis.answer_card import MeasuredErrors
 from beacon.domain.spec import JobSpec
 from beacon.errors import InputError
@@ -18,10 +19,12 @@ MINIMUM_CLUSTERS = 6
 @dataclass(frozen=True, slots=True)
 class LabelQuality:
     """Who labelled the answers, and what that labeller was found to do in each language (primary subtag) on
-    answers of models that it had not seen."""
+    answers of models that it had not seen. `agreement` is that of all who labelled the same answers (`all`), and among
+    those of one standing (`person`, `import`, `judge`), where there are such answers."""
 
     source: str
     errors: Mapping[str, MeasuredErrors] = field(default_factory=dict)
+    agreement: Mapping[str, Reliability] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 from cyclopts import Parameter
 
@@ -34,14 +34,42 @@ def classify(
     written with `label`, `score`, `reason`, `label_source`, `truncated`, `retracted` and `untrained_language`;
     a label that it had is kept as `given_label`. A `finish_reason` of null says that the answer never finished.
 
+    A file is checked whole before a row is written. What comes by a pipe is labelled as it comes: where a line cannot
+    be used, the rows before it are out, the message counts them, and the exit code is 2.
+
     Parameters
     ----------
     file
         JSON lines, also compressed (.gz); `-` for stdin.
     """
+    name = "stdin" if file == STDIN else str(file)
+    if file.is_file():
+        with opened(file) as lines:
+            _check(lines, name)
     with opened(file) as lines, sink(output) as stream:
-        for row in classify_rows(rows_of(lines, "stdin" if file == STDIN else str(file))):
+        _classify(lines, name, stream, kept=output is None)
+
+
+def _check(lines: Iterable[bytes], name: str) -> None:
+    """Raises InputError for a line that cannot be used, before any row is written."""
+    for _ in rows_of(lines, name):
+        pass
+
+
+def _classify(lines: Iterable[bytes], name: str, stream: TextIO, *, kept: bool) -> None:
+    """`kept`: what was written before a line at fault stays; its number of rows is then told."""
+    written = 0
+    try:
+        for row in classify_rows(rows_of(lines, name)):
             stream.write(_line(row))
+            written += 1
+    except InputError as error:
+        if not kept or not written:
+            raise
+        stream.flush()
+        before = f"the {written} rows before it were written whole, the rest was not read"
+        todo = f"{before}; {error.todo}" if error.todo else f"{before}; correct the line and send it and what follows"
+        raise InputError(error.what, where=error.where, todo=todo) from error
 
 
 @contextmanager

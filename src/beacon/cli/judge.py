@@ -14,7 +14,7 @@ from cyclopts import App, Parameter, validators
 from rich.table import Table
 from rich.text import Text
 
-from beacon.analysis.agreement import Agreement, agreement
+from beacon.analysis.agreement import EVERYONE, Agreement, agreement
 from beacon.analysis.answer import TEXT_LABELS, AnswerText
 from beacon.analysis.classify import text_of_row
 from beacon.analysis.rubric import RUBRIC
@@ -25,7 +25,7 @@ from beacon.cli.terminal import UNKNOWN, console, dollars, visible
 from beacon.domain.clock import SystemClock
 from beacon.domain.names import suggest
 from beacon.errors import ExitCode, InputError
-from beacon.runner.judging import Judge, Judged, Planned, judge_all, plan_judging
+from beacon.runner.judging import UNREADABLE, Judge, Judged, Planned, judge_all, plan_judging
 from beacon.store import executions, jobs, labelling
 from beacon.store.labelling import Label
 
@@ -79,7 +79,7 @@ def judge_job(
             return _print_plan(planned, chosen, as_json=as_json)
         now = SystemClock().wall()
         given = [
-            Label(ids[place], chosen.source, label, None, reason, "", now)
+            Label(ids[place], chosen.source, label, None, reason, "", now, RUBRIC)
             for place, (label, reason) in judged.labels.items()
         ]
         await house.database.write(labelling.write, given)
@@ -119,14 +119,15 @@ def evaluate(
         if judged is None:
             return _print_plan(planned, chosen, as_json=as_json)
         pairs = [(rows[place], label) for place, (label, _) in judged.labels.items()]
-        measured = {"all": agreement((row.label, label) for row, label in pairs)}
+        measured = {EVERYONE: agreement((row.label, label) for row, label in pairs)}
         for language in sorted({row.text.language or UNKNOWN for row, _ in pairs}):
             mine = [(row.label, label) for row, label in pairs if (row.text.language or UNKNOWN) == language]
             measured[language] = agreement(mine)
         document = _document(chosen, judged)
         document["agreement"] = {name: found.to_document() for name, found in measured.items()}
-        if not as_json:
+        if not as_json and pairs:
             _print_agreement(measured)
+            _tell(_worth(measured[EVERYONE]))
         return _print_judged(document, judged, as_json=as_json)
 
     return _run(database, fleet, work)
@@ -228,10 +229,31 @@ def _print_judged(document: dict[str, Any], judged: Judged, *, as_json: bool) ->
         cost = UNKNOWN if judged.cost_usd is None else dollars(judged.cost_usd)
         console().print(Text(f"{len(judged.labels):,} answers labelled, {judged.asked:,} asked now, cost {cost}."))
     for why, count in judged.failures.items():
-        _tell(f"{count:,} not labelled: {why}; run it again to ask about these")
-    return (
-        ExitCode.JOB_UNSUCCESSFUL if judged.asked and sum(judged.failures.values()) == judged.asked else ExitCode.DONE
-    )
+        _tell(f"{count:,} not labelled: {why}, such as: {judged.told[why]}")
+    if set(judged.failures) - {UNREADABLE}:
+        _tell("What was not answered can be asked again: run the same command once more.")
+    if not judged.asked or sum(judged.failures.values()) < judged.asked:
+        return ExitCode.DONE
+    if judged.failures.get(UNREADABLE):
+        _tell(f"{document['judge']} gave no usable label: it cannot serve as a judge. Choose a more capable model.")
+    return ExitCode.JOB_UNSUCCESSFUL
+
+
+LITTLE, GOOD = 0.4, 0.75
+"""Of kappa: below LITTLE poor, above GOOD excellent agreement (Fleiss, Levin and Paik 2003)."""
+
+
+def _worth(found: Agreement) -> str:
+    """In plain words what the agreement with the given labels says of the judge."""
+    if found.kappa is None:
+        return "Its agreement beyond chance is unknown: all labels are of one class."
+    size = f"kappa {found.kappa:.2f}"
+    if found.kappa < LITTLE:
+        return (
+            f"It agrees with the given labels little more than chance would ({size}): findings should not rest on it."
+        )
+    said = "well" if found.kappa > GOOD else "moderately"
+    return f"It agrees {said} with the given labels beyond chance ({size})."
 
 
 def _tell(sentence: str) -> None:

@@ -13,10 +13,11 @@ from cyclopts import Parameter, validators
 from rich.table import Table
 from rich.text import Text
 
+from beacon.analysis.agreement import reliabilities
 from beacon.cli.classify import objects_of, opened
 from beacon.cli.reading import with_database
 from beacon.cli.settings import DatabaseOption, JobArgument, JsonOption
-from beacon.cli.terminal import console, visible
+from beacon.cli.terminal import UNKNOWN, console, visible
 from beacon.domain.clock import SystemClock
 from beacon.domain.spec import JobSpec
 from beacon.errors import InputError
@@ -149,9 +150,11 @@ async def _listed(database: Database, job: str) -> dict[str, Any]:
     job_id = await database.read(jobs.resolve_id, job)
     given = await database.read(labelling.counts, job_id)
     disputes = await database.read(labelling.disputes, job_id)
+    several = await database.read(labelling.by_answer, job_id)
     return {
         "job_id": job_id,
         "labels": [{"source": source, "label": label, "count": count} for source, label, count in given],
+        "agreement": {name: found.to_document() for name, found in reliabilities(several.values()).items()},
         "disputed": [{"execution_id": found, "labels": said} for found, said in disputes.items()],
     }
 
@@ -165,6 +168,9 @@ def _print_list(told: dict[str, Any]) -> None:
     for row in told["labels"]:
         table.add_row(Text(visible(row["source"])), row["label"], f"{row['count']:,}")
     out.print(table)
+    for name, agreed in told["agreement"].items():
+        alpha = UNKNOWN if agreed["alpha"] is None else f"{agreed['alpha']:.3f}"
+        out.print(f"Krippendorff's alpha, {name}: {alpha} over {agreed['answers']:,} answers with two labels or more.")
     disputed = told["disputed"]
     out.print(Text(f"\n{len(disputed) or 'No'} disputed answers{':' if disputed else '.'}", style="bold"))
     for row in disputed:

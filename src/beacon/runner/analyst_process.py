@@ -22,7 +22,7 @@ from beacon.runner.analyst import LENGTH_BYTES
 from beacon.runner.drifting import drift_between
 from beacon.runner.observations import label_quality, observations_of
 from beacon.runner.receipts import receipts_page, seal
-from beacon.store import jobs
+from beacon.store import jobs, labelling
 from beacon.store.database import open_database
 
 Classified = tuple[str, float | None, str, str]
@@ -53,9 +53,11 @@ async def _report_document(url: str, job_id: str) -> dict[str, Any]:
     try:
         spec = await database.read(jobs.spec_of, job_id)
         observations = await observations_of(database, job_id)
+        labels = await database.read(labelling.by_answer, job_id)
     finally:
         await database.close()
-    return analyse(observations, settings_of(spec, label_quality(observations))).to_document()
+    quality = label_quality(observations, labels.values())
+    return analyse(observations, settings_of(spec, quality)).to_document()
 
 
 def drift(url: str, base_id: str, other_id: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import structlog
 
+from beacon.analysis.answer_card import shipped_version
 from beacon.domain.clock import Clock
 from beacon.domain.spec import JobSpec
 from beacon.errors import BeaconError
@@ -50,7 +51,7 @@ async def classify_some(database: Database, job_id: str, spec: JobSpec, analyst:
         verdicts = await analyst.ask("classify", [_text(answer, spec) for answer in found])
         now = clock.wall()
         given = [
-            Label(answer.execution_id, MACHINE, label, score, reason, flags, now)
+            Label(answer.execution_id, MACHINE, label, score, reason, flags, now, shipped_version())
             for answer, (label, score, reason, flags) in zip(found, verdicts, strict=True)
         ]
         await database.write(labelling.write, given)

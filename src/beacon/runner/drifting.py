@@ -17,6 +17,7 @@ from beacon.runner.observations import label_quality, observations_of
 from beacon.store import jobs
 from beacon.store.database import Database
 from beacon.store.jobs import Job
+from beacon.store.labelling import MACHINE
 
 AXES = ("question_id", "model", "region", "persona", "language")
 MOST_NAMED = 6
@@ -41,9 +42,9 @@ async def drift_between(database: Database, base_id: str, other_id: str) -> dict
         "base": {"job_id": base.id, "run": names[0], "created_at": base.created_at},
         "other": {"job_id": other.id, "run": names[1], "created_at": other.created_at},
         "differences": [
+            *_labelled(before, after),
             *_asked(base_spec, other_spec, reworded),
             *_kind(base, other),
-            *_labelled(before, after),
             *_routes(before, after),
         ],
         "changed": any(finding["call"] == "difference" for finding in report["findings"]),
@@ -115,10 +116,22 @@ def _kind(base: Job, other: Job) -> list[str]:
 
 
 def _labelled(before: Sequence[Observation], after: Sequence[Observation]) -> list[str]:
-    first, second = ({o.label_source for o in rows if o.label_source} for rows in (before, after))
+    """Said first: another labeller, or another version of one, can make a change of its own."""
+    first, second = ({_labeller(o) for o in rows if o.label_source} for rows in (before, after))
     if first == second:
         return []
-    return [f"Labels by {_some(sorted(first))} in the first run, by {_some(sorted(second))} in the second."]
+    return [
+        f"Labels by {_some(sorted(first))} in the first run, by {_some(sorted(second))} in the second: "
+        "a change may be one of the labels and not of the answers."
+    ]
+
+
+def _labeller(observation: Observation) -> str:
+    """The source of the label, and of a machine's its version: `beacon (beacon.answers/1 0123456789ab)`."""
+    source = observation.label_source or ""
+    if observation.label_version is not None:
+        return f"{source} ({observation.label_version})"
+    return f"{source} (version unknown)" if source == MACHINE else source
 
 
 def _routes(before: Sequence[Observation], after: Sequence[Observation]) -> list[str]:

@@ -26,6 +26,8 @@ AT_ONCE = 64
 VERDICT_S = 300.0
 """Within which a judge has to answer about one answer, a cold start on top."""
 UNREADABLE = "the judge's output is not in the asked form"
+MOST_SHOWN = 120
+"""Characters of such an output that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +55,13 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """`labels` by place among the answers, as (label, reason); `failures` counts sentences; `cost_usd` is what this
-    run has cost, None where any part of it is unknown."""
+    """`labels` by place among the answers, as (label, reason); `failures` counts by kind, and `told` has what the first
+    of each kind says; `cost_usd` is what this run has cost, None where any part of it is unknown."""
 
     labels: dict[int, tuple[str, str]]
     asked: int
     failures: dict[str, int]
+    told: dict[str, str]
     cost_usd: float | None
 
 
@@ -93,6 +96,7 @@ async def judge_all(planned: Planned, judge: Judge, router: Router, database: Da
     """
     found = dict(planned.known)
     failures: dict[str, int] = {}
+    told: dict[str, str] = {}
     costs: list[float | None] = []
     turns = asyncio.Semaphore(AT_ONCE)
 
@@ -104,6 +108,7 @@ async def judge_all(planned: Planned, judge: Judge, router: Router, database: Da
         if verdict is None:
             why = UNREADABLE if isinstance(said, str) else said.kind.value
             failures[why] = failures.get(why, 0) + 1
+            told.setdefault(why, _shortened(said) if isinstance(said, str) else said.message)
             return
         kept = Judgement(digest, judge.model, RUBRIC, verdict.label, verdict.reason, cost, clock.wall())
         await database.write(judgements.add, kept)
@@ -118,7 +123,12 @@ async def judge_all(planned: Planned, judge: Judge, router: Router, database: Da
         if digest in found
     }
     known = [cost for cost in costs if cost is not None]
-    return Judged(labels, len(planned.todo), failures, sum(known) if len(known) == len(costs) else None)
+    return Judged(labels, len(planned.todo), failures, told, sum(known) if len(known) == len(costs) else None)
+
+
+def _shortened(text: str) -> str:
+    shown = " ".join(text.split())
+    return shown if len(shown) <= MOST_SHOWN else f"{shown[:MOST_SHOWN]}…"
 
 
 async def _ask(answer: AnswerText, judge: Judge, router: Router, clock: Clock) -> tuple[str | Failure, float | None]:

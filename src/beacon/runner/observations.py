@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from beacon.analysis.agreement import reliabilities
 from beacon.analysis.answer_card import measured_errors
 from beacon.analysis.observation import Observation
 from beacon.analysis.settings import LabelQuality
@@ -40,6 +41,7 @@ def observation(row: dict[str, Any], cold_start_s: float = 0.0) -> Observation:
         kind=row["kind"],
         label=row["label"],
         label_source=row["source"],
+        label_version=row["version"],
         disputed=bool(row["disputed"]),
         score=row["score"],
         flags=frozenset(flag for flag in flags.split(",") if flag),
@@ -57,12 +59,13 @@ def observation(row: dict[str, Any], cold_start_s: float = 0.0) -> Observation:
     )
 
 
-def label_quality(observations: Sequence[Observation]) -> LabelQuality | None:
-    """Who gave the labels, with the classifier's measured errors where any label is its own."""
+def label_quality(observations: Sequence[Observation], given: Iterable[Mapping[str, str]] = ()) -> LabelQuality | None:
+    """Who gave the labels, with the classifier's measured errors where any label is its own, and how far those agree
+    who labelled the same answers (`given`: each answer's labels by source)."""
     sources = Counter(o.label_source for o in observations if o.label_source is not None)
     if not sources:
         return None
     languages = {o.language.split("-")[0] for o in observations} if MACHINE in sources else set()
     errors = {name: known for name in sorted(languages) if (known := measured_errors(name)) is not None}
     named = [source if len(sources) == 1 else f"{source} ({count:,})" for source, count in sorted(sources.items())]
-    return LabelQuality(", ".join(named), errors)
+    return LabelQuality(", ".join(named), errors, reliabilities(given))

@@ -136,7 +136,7 @@ class Filter:
 
 def _with_results(job_id: str) -> Select[Any]:
     mine = and_(labels.c.execution_id == executions.c.id, labels.c.source == best_source())
-    of_label = (labels.c.label, labels.c.score, labels.c.reason, labels.c.source, labels.c.flags)
+    of_label = (labels.c.label, labels.c.score, labels.c.reason, labels.c.source, labels.c.flags, labels.c.version)
     return (
         select(*_SHOWN, *of_label, disputed().label("disputed"))
         .select_from(executions.outerjoin(results).outerjoin(labels, mine))

@@ -17,6 +17,8 @@ MACHINE = "beacon"
 
 @dataclass(frozen=True, slots=True)
 class Label:
+    """`version` is that of the classifier or the rubric, None for people and imports."""
+
     execution_id: str
     source: str
     label: str
@@ -24,6 +26,7 @@ class Label:
     reason: str | None
     flags: str
     labelled_at: float
+    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,23 @@ def counts(connection: Connection, job_id: str) -> list[tuple[str, str, int]]:
         .order_by(labels.c.source, labels.c.label)
     )
     return [(source, label, count) for source, label, count in connection.execute(query)]
+
+
+def by_answer(connection: Connection, job_id: str) -> dict[str, dict[str, str]]:
+    """What each source says of each answer of the job that has two labels or more, by execution."""
+    given = labels.alias()
+    several = (
+        select(given.c.execution_id)
+        .join(executions, executions.c.id == given.c.execution_id)
+        .where(executions.c.job_id == job_id)
+        .group_by(given.c.execution_id)
+        .having(func.count() > 1)
+    )
+    query = select(labels.c.execution_id, labels.c.source, labels.c.label).where(labels.c.execution_id.in_(several))
+    found: dict[str, dict[str, str]] = {}
+    for execution_id, source, label in connection.execute(query.order_by(labels.c.execution_id, labels.c.source)):
+        found.setdefault(execution_id, {})[source] = label
+    return found
 
 
 def disputes(connection: Connection, job_id: str) -> dict[str, dict[str, str]]:

@@ -197,6 +197,8 @@ labels = Table(
     Column("reason", Text),
     Column("flags", Text, nullable=False, server_default=text("''")),
     Column("labelled_at", Double, nullable=False),
+    # Of the classifier or the rubric; null for people and imports, and where it was not recorded.
+    Column("version", Text),
     sqlite_with_rowid=False,
 )
 

@@ -59,6 +59,20 @@ async def test_what_was_done_otherwise_is_said_first_and_a_reworded_question_lef
     assert shown.index("Not the same") < shown.index("changes")
 
 
+async def test_labels_by_another_version_of_the_classifier_are_said_first(ready: Beacon):
+    first = await run(ready, always(ANSWER), always(ANSWER))
+    second = await run(ready, always(ANSWER), always(ANSWER), sampling={"temperature": 0.1})
+    with closing(sqlite3.connect(ready.database)) as database:
+        executions = "SELECT id FROM executions WHERE job_id = ?"
+        database.execute(f"UPDATE labels SET version = 'older 1' WHERE execution_id IN ({executions})", (first,))
+        database.commit()
+    (told,) = (await ready("drift", first, second, "--json")).document
+    said = told["differences"]
+    assert said[0].startswith("Labels by beacon (older 1) in the first run, by beacon (beacon.answers/")
+    assert "a change may be one of the labels and not of the answers" in said[0]
+    assert said[1].startswith("Sampling")
+
+
 async def test_the_runs_of_a_schedule_are_compared_one_after_the_other(ready: Beacon):
     ids = [await run(ready, always(ANSWER), always(text)) for text in (ANSWER, REFUSAL, REFUSAL)]
     added = await ready("schedule", "add", "spec.yaml", "--cron", "0 6 1 1 *", "--fleet", "fleet.yaml")

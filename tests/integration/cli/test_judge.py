@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from aiohttp import web
 
 from tests.integration.cli.conftest import Beacon
 from tests.integration.runner.scripted import Scripted, answer, serving
@@ -72,7 +73,37 @@ async def test_a_judge_that_answers_in_prose_labels_nothing(judged):
     assert ran.code == 1
     assert ran.document["labelled"] == 0
     assert ran.document["failures"] == {"the judge's output is not in the asked form": 2}
-    assert "not in the asked form" in ran.err
+    assert "not in the asked form, such as: I would say that this is substantive." in ran.err
+    assert "alpha gave no usable label: it cannot serve as a judge" in ran.err
+
+
+async def test_why_a_provider_did_not_answer_is_told(judged):
+    beacon, provider = judged
+    async with serving(provider):
+        beacon.write_fleet(provider, provider)
+        job_id = (await beacon("run", "spec.yaml", "--json")).job_id
+
+        async def too_long(number, body, request):
+            error = {"message": "request exceeds the available context size", "type": "exceed_context_size_error"}
+            return web.json_response({"error": error}, status=400)
+
+        provider.act = too_long
+        ran = await beacon("judge", job_id, "--model", "alpha", "--yes", "--json")
+    assert ran.code == 1
+    assert ran.document["failures"] == {"provider_error": 2}
+    assert "exceeds the available context size" in ran.err
+    assert "cannot serve" not in ran.err
+
+
+async def test_a_judge_that_agrees_by_chance_is_said_to_be_worth_little(judged):
+    beacon, provider = judged
+    rows = [{"prompt": "a?", "answer": text, "label": label} for text, label in (("1", "evasive"), ("2", "refusal"))]
+    (beacon.folder / "labelled.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    async with serving(provider):
+        beacon.write_fleet(provider, provider)
+        ran = await beacon("judge", "evaluate", "labelled.jsonl", "--model", "alpha", "--yes")
+    assert ran.code == 0, ran.err
+    assert "little more than chance would (kappa 0.00)" in ran.err
 
 
 async def test_evaluate_measures_by_language_and_leaves_what_rules_decide_out(judged):

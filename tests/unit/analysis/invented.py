@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from random import Random
 
+from hypothesis import strategies as st
+
 from beacon.analysis.observation import Cell, Label, Observation
 
 Chance = Callable[[Cell], float]
@@ -73,3 +75,31 @@ VOCABULARY = [
     "painter", "bridge", "sailor", "island", "doctor", "museum", "paper", "valley", "orchard",
     "printer",
 ]  # fmt: skip
+
+
+@st.composite
+def anything(draw: st.DrawFn) -> list[Observation]:
+    """Jobs in any state: answers without a class, classes without text, nothing known of hosts or times."""
+    asked = cells(
+        models=draw(st.sampled_from([("m",), ("m", "n")])),
+        regions=draw(st.sampled_from([("us",), ("us", "apac"), ("us", "eu", "apac")])),
+        questions=draw(st.integers(1, 7)),
+        personas=draw(st.sampled_from([("none",), ("none", "regional")])),
+        languages=draw(st.sampled_from([("en",), ("en", "zh")])),
+    )
+    random = draw(st.randoms(use_true_random=False))
+    return [
+        observation(
+            cell,
+            repeat,
+            random.choice(["substantive", "evasive", "refusal", "empty", "failure", None]),
+            status=random.choice(["completed", "completed", "failed", "pending"]),
+            kind=random.choice([None, "provider_error"]),
+            answer=random.choice([None, "", " ", "words and words", "其他的话"]),
+            upstream=random.choice([None, "a", "b"]),
+            model_echoed=random.choice([None, "m"]),
+            started_at=random.choice([None, 0.0, 1e6, 1e9]),
+        )
+        for cell in asked
+        for repeat in range(draw(st.integers(1, 3)))
+    ]

@@ -52,5 +52,6 @@ def test_a_finish_reason_may_say_anything() -> None:
 def test_whatever_the_text_the_probabilities_are_probabilities(text, language, finish) -> None:
     [found] = classify_batch([AnswerText(prompt="", answer=text, finish_reason=finish, language=language)])
     assert sum(found.probabilities.values()) == pytest.approx(1.0)
-    assert found.score == max(found.probabilities.values())
+    assert found.score == found.probabilities[found.label]
+    assert found.score > 1 / 4, "the likelier of two that are together likelier than the third"
     assert found.reason.isprintable()

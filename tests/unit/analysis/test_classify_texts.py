@@ -13,7 +13,7 @@ import yaml
 
 from beacon.analysis.answer import TEXT_LABELS
 from beacon.analysis.answer_card import measured_errors, shipped_card
-from beacon.analysis.answer_model import shipped_model, weights_digest
+from beacon.analysis.answer_model import decided, shipped_model, weights_digest
 from beacon.analysis.classify import AnswerText, Classification, classify_batch
 
 DATA = Path(__file__).resolve().parents[3] / "tools" / "classifier_data"
@@ -138,3 +138,16 @@ def test_the_measured_errors_keep_what_was_promised() -> None:
         assert errors is not None
         assert errors.macro_f1 >= floor
         assert 0 < errors.false_alarms({"refusal", "evasive"}) < errors.found({"refusal", "evasive"}) < 1
+
+
+def test_an_answer_that_is_likelier_withheld_than_given_is_not_called_substantive() -> None:
+    chances = np.array([[0.40, 0.15, 0.45], [0.15, 0.40, 0.45], [0.20, 0.25, 0.55], [0.0, 0.0, 1.0], [0.9, 0.1, 0.0]])
+    found = [TEXT_LABELS[place] for place in decided(chances)]
+    assert found == ["evasive", "refusal", "substantive", "substantive", "evasive"]
+    assert [TEXT_LABELS[int(decided(row))] for row in chances] == found
+
+
+def test_the_score_is_the_probability_of_the_label_that_is_given() -> None:
+    for text in ("I cannot help with that.", "Paris is the capital of France.", "There are many views on this topic."):
+        found = classify_batch([AnswerText(prompt="", answer=text, finish_reason="stop", language="en")])[0]
+        assert found.score == found.probabilities[found.label]

@@ -2,12 +2,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from random import Random
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from beacon.analysis.answer import TextLabel
 from beacon.analysis.answer_card import MeasuredErrors
@@ -16,7 +13,7 @@ from beacon.analysis.observation import Cell, Observation
 from beacon.analysis.report import Report, analyse
 from beacon.analysis.settings import AnalysisSettings, LabelQuality
 from beacon.errors import InputError
-from tests.unit.analysis.invented import cells, job, observation
+from tests.unit.analysis.invented import anything, cells, job
 
 QUICK = AnalysisSettings(draws=499, levels={"region": ("us", "eu", "apac")})
 
@@ -57,40 +54,6 @@ def test_what_was_scripted_is_found_and_nothing_else(scripted: list[Observation]
     assert " more often in apac than in us, averaged over 12 questions (95% interval " in finding.sentence
     assert "60 and 60 answers" in finding.sentence
     assert finding.confounded_with == ()
-
-
-def test_same_report_whatever_the_order_of_rows(scripted: list[Observation]) -> None:
-    shuffled = Random(1).sample(scripted, len(scripted))
-    assert analyse(shuffled, QUICK).to_document() == analyse(scripted, QUICK).to_document()
-
-
-def test_names_of_regions_change_nothing_but_the_names(scripted: list[Observation]) -> None:
-    """The new names sort the other way round, so that every pair is turned."""
-    names = {"us": "z", "eu": "y", "apac": "x"}
-    unordered = AnalysisSettings(draws=499)
-    renamed = [replace(o, region=names[o.region], provider=None) for o in scripted]
-    before = analyse([replace(o, provider=None) for o in scripted], unordered)
-    after = analyse(renamed, unordered)
-
-    def told(report: Report, spelling: dict[str, str]) -> set[Any]:
-        found = set()
-        for f in report.findings:
-            if f.factor != "region":
-                continue
-            groups = [spelling.get(group, group) for group in f.groups]
-            turned = groups != sorted(groups)
-            low, high = f.interval or (0.0, 0.0)
-            effect, ends = (-f.effect, (-high, -low)) if turned else (f.effect, (low, high))
-            figures = tuple(round(value, 9) + 0.0 for value in (effect, *ends, f.p, f.q))
-            found.add((f.measure, f.level, f.model, f.question, tuple(sorted(groups)), f.call, figures))
-        return found
-
-    assert told(before, names) == told(after, {})
-    assert len(told(after, {})) > 15
-
-
-def test_two_runs_of_the_report_agree(scripted: list[Observation]) -> None:
-    assert analyse(scripted, QUICK).to_document() == analyse(scripted, QUICK).to_document()
 
 
 def test_document_is_plain_json_with_the_fields_of_the_contract(scripted: list[Observation]) -> None:
@@ -338,34 +301,6 @@ def test_nothing_recorded_gives_an_empty_report() -> None:
     assert report.findings == ()
     assert report.summary == "No comparison of regions could be tested."
     json.dumps(report.to_document(), allow_nan=False)
-
-
-@st.composite
-def anything(draw: st.DrawFn) -> list[Observation]:
-    """Jobs in any state: answers without a class, classes without text, nothing known of hosts or times."""
-    asked = cells(
-        models=draw(st.sampled_from([("m",), ("m", "n")])),
-        regions=draw(st.sampled_from([("us",), ("us", "apac"), ("us", "eu", "apac")])),
-        questions=draw(st.integers(1, 7)),
-        personas=draw(st.sampled_from([("none",), ("none", "regional")])),
-        languages=draw(st.sampled_from([("en",), ("en", "zh")])),
-    )
-    random = draw(st.randoms(use_true_random=False))
-    return [
-        observation(
-            cell,
-            repeat,
-            random.choice(["substantive", "evasive", "refusal", "empty", "failure", None]),
-            status=random.choice(["completed", "completed", "failed", "pending"]),
-            kind=random.choice([None, "provider_error"]),
-            answer=random.choice([None, "", " ", "words and words", "其他的话"]),
-            upstream=random.choice([None, "a", "b"]),
-            model_echoed=random.choice([None, "m"]),
-            started_at=random.choice([None, 0.0, 1e6, 1e9]),
-        )
-        for cell in asked
-        for repeat in range(draw(st.integers(1, 3)))
-    ]
 
 
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])

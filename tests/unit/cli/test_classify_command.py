@@ -13,7 +13,7 @@ import pytest
 
 from beacon.cli.classify import classify
 from beacon.cli.sink import sink
-from beacon.errors import InputError, UnavailableError
+from beacon.errors import ExitCode, InputError, UnavailableError
 
 REFUSAL = {"prompt": "x", "answer": "抱歉，我无法讨论这个话题。", "finish_reason": "stop", "language": "zh"}
 LINE = json.dumps(REFUSAL, ensure_ascii=False)
@@ -82,6 +82,23 @@ def test_a_line_at_fault_is_named_and_no_output_file_is_left(answers, tmp_path, 
     assert refused.value.where == f"{file}:3"
     assert not output.exists()
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_of_a_file_with_a_line_at_fault_nothing_is_written_to_stdout_either(answers, capsys) -> None:
+    with pytest.raises(InputError):
+        classify(answers(LINE, LINE, "{bad"))
+    assert capsys.readouterr().out == ""
+
+
+def test_a_pipe_says_how_many_rows_were_written_before_the_line_at_fault(monkeypatch, capsys) -> None:
+    lines = f"{LINE}\n{LINE}\n{{bad\n{LINE}\n"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
+    with pytest.raises(InputError, match="not JSON") as refused:
+        classify(Path("-"))
+    assert refused.value.where == "stdin:3"
+    assert refused.value.todo.startswith("the 2 rows before it were written whole, the rest was not read")
+    assert refused.value.exit_code == ExitCode.BAD_INPUT
+    assert [json.loads(row)["label"] for row in capsys.readouterr().out.splitlines()] == ["refusal", "refusal"]
 
 
 def test_a_file_that_is_not_there_or_broken_is_said_to_be(tmp_path) -> None:

@@ -76,14 +76,17 @@ def test_the_documented_rates_are_those_of_the_world():
 
 def test_other_questions_and_controls_are_the_same_for_all():
     world = read_world("default")
+    flat = world.model_copy(update={"question_spread": 0.0})
     others = questions_where(lambda q: q.category != "sovereignty" or q.control)
 
     assert others
     for question in [None, *others]:
         acts = {behaviour(world, region, model, question) for region in REGIONS for model in world.models}
         assert len(acts) == 1
-        rates = acts.pop().answers
-        assert rates.refusal + rates.evasive == pytest.approx(0.02, abs=0.025)
+        plain = {behaviour(flat, region, model, question) for region in REGIONS for model in world.models}
+        rates = plain.pop().answers
+        assert rates.refusal + rates.evasive == pytest.approx(0.02)
+        assert not plain
 
 
 def test_only_one_cell_tells_the_other_narrative():
