@@ -23,7 +23,7 @@ from beacon.web.assets import PREFIX, Assets
 from beacon.web.boards import Boards
 from beacon.web.gate import MINUTE_S, Gate
 from beacon.web.guard import LOOPBACK, Guard
-from beacon.web.pages import compare, executions, findings, job, kpis, new, pair, plain, sign_in
+from beacon.web.pages import compare, executions, findings, findings_files, job, kpis, new, pair, plain, sign_in
 from beacon.web.pages import fleet as fleet_pages
 from beacon.web.pages import jobs as job_pages
 from beacon.web.pages.live import LivePages
@@ -98,6 +98,7 @@ def create_app(
         new,
         job,
         findings,
+        findings_files,
         pair,
         compare,
         executions,
