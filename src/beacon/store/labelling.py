@@ -102,6 +102,17 @@ def counts(connection: Connection, job_id: str) -> list[tuple[str, str, int]]:
     return [(source, label, count) for source, label, count in connection.execute(query)]
 
 
+def state(connection: Connection, job_id: str) -> tuple[int, float | None]:
+    """How many labels the job's answers have, and when the newest was given: another one changes either."""
+    query = (
+        select(func.count(), func.max(labels.c.labelled_at))
+        .join(executions, executions.c.id == labels.c.execution_id)
+        .where(executions.c.job_id == job_id)
+    )
+    count, newest = connection.execute(query.select_from(labels)).one()
+    return count, newest
+
+
 def disputes(connection: Connection, job_id: str) -> dict[str, dict[str, str]]:
     """Of the disputed answers, by execution: who says what."""
     query = (
