@@ -12,6 +12,7 @@ from beacon.domain.states import UNSUCCESSFUL
 from beacon.store import executions, jobs, labelling, reports
 from beacon.store.executions import Filter
 from beacon.store.jobs import Job
+from beacon.store.labelling import Dispute
 from beacon.web import lenient
 from beacon.web.figures import world
 from beacon.web.pages.findings_view import (
@@ -56,7 +57,13 @@ ChosenHere = Annotated[Chosen, Depends(chosen_here)]
 
 
 @router.get("/jobs/{job_id}/findings")
-async def findings(job_id: str, request: Request, portal: Here, chosen: ChosenHere) -> Response:
+async def findings(
+    job_id: str,
+    request: Request,
+    portal: Here,
+    chosen: ChosenHere,
+    after: Annotated[int, Query(ge=-1, lt=2**31)] = -1,
+) -> Response:
     """What differs and what does not; while there is no report, why not."""
     job = await portal.database.read(jobs.get, job_id)
     spec = await portal.boards.spec(job_id)
@@ -73,8 +80,10 @@ async def findings(job_id: str, request: Request, portal: Here, chosen: ChosenHe
         return portal.renderer.page(request, "findings_none.html", **shared)
     document = await portal.database.read(reports.latest_report, job_id, found.reference.version)
     failed = await _failed(portal, job_id, chosen) if chosen.show == "failed" else []
-    disputed = await _disputed(portal, job_id, chosen) if chosen.show == "disputed" else []
-    lists: dict[str, Any] = {"failed": failed, "disputed": disputed, "most": MOST_LISTED}
+    disputed = await _disputed(portal, job_id, chosen, after) if chosen.show == "disputed" else []
+    following = disputed[MOST_LISTED - 1].ordinal if len(disputed) > MOST_LISTED else None
+    lists: dict[str, Any] = {"failed": failed, "disputed": disputed[:MOST_LISTED], "most": MOST_LISTED}
+    lists |= {"following": following, "first_page": after < 0}
     told = _report(document, spec, job, found)
     drawn = {"world": world.of(portal.assets), "map_label": world.label, "map_spoken": world.spoken}
     charts = chart_context(document, spec, chosen) | drawn | {"map_labels": world.LABELS, "map_means": world.MEANS}
@@ -88,19 +97,13 @@ async def _failed(portal: Portal, job_id: str, chosen: Chosen) -> list[dict[str,
     return await portal.database.read(executions.page, job_id, limit=MOST_LISTED + 1, chosen=lost)
 
 
-async def _disputed(portal: Portal, job_id: str, chosen: Chosen) -> list[tuple[dict[str, Any], dict[str, str]]]:
-    """Disputed answers that the filters leave, each with who says what."""
-    said = await portal.database.read(labelling.disputes, job_id)
+async def _disputed(portal: Portal, job_id: str, chosen: Chosen, after: int) -> list[Dispute]:
+    """Disputed answers after that place that the filters leave, and one more where there are more."""
     named = [[value] if value else [] for value in (chosen.model, chosen.region, chosen.question)]
-    found: list[tuple[dict[str, Any], dict[str, str]]] = []
-    after = -1
-    while len(found) < min(MOST_LISTED + 1, len(said)):
-        rows = await portal.database.read(executions.page, job_id, after=after, chosen=Filter([], *named))
-        if not rows:
-            break
-        found += [(row, said[row["id"]]) for row in rows if row["id"] in said]
-        after = rows[-1]["ordinal"]
-    return found
+    narrowed = Filter([], *named)
+    return await portal.database.read(
+        labelling.disputes, job_id, after=after, limit=MOST_LISTED + 1, chosen=narrowed
+    )
 
 
 def _measure(document: dict[str, Any], chosen: Chosen) -> str:
