@@ -96,7 +96,7 @@ def _countries(document: dict[str, Any]) -> dict[str, list[Ring]]:
 
 
 def _unbroken(ring: Ring) -> list[Ring]:
-    """A ring that crosses the meridian of 180 degrees jumps from one side of the map to the other: it stands on both."""
+    """A ring that crosses the meridian of 180 degrees jumps across the map: it stands on both sides."""
     longitudes = [x for x, _ in ring]
     if max(longitudes) - min(longitudes) < 180:
         return [ring]

@@ -82,9 +82,7 @@ def _row(
     ]
     if finding.rated and smallest:
         left, right = _x(-smallest, reach), _x(smallest, reach)
-        parts.append(
-            f'<rect x="{left:.1f}" y="{y + 1}" width="{right - left:.1f}" height="{_ROW - 1}" fill="{BAND}"/>'
-        )
+        parts.append(f'<rect x="{left:.1f}" y="{y + 1}" width="{right - left:.1f}" height="{_ROW - 1}" fill="{BAND}"/>')
     parts.append(line(_x(0, reach), y, _x(0, reach), y + _ROW, FAINT, 1))
     colour = {"more": MORE, "less": LESS}.get(finding.direction, FAINT)
     if finding.interval:

@@ -50,10 +50,10 @@ class Figure:
         top = MARGIN + _TITLE_LINE * len(titles) + 8
         below = top + self.height + 14
         height = below + _NOTE_LINE * len(notes) + MARGIN // 2
-        size = f'width="{self.width + 2 * MARGIN}" height="{height}"'
-        box = f'viewBox="0 0 {self.width + 2 * MARGIN} {height}"'
+        wide = self.width + 2 * MARGIN
+        size = f'width="{wide}" height="{height}" viewBox="0 0 {wide} {height}"'
         head = [
-            f'<svg xmlns="http://www.w3.org/2000/svg" {size} {box} font-family="sans-serif" font-size="12" fill="{INK}">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="12" fill="{INK}">',
             f"<title>{told(self.title)}</title>",
             f'<rect width="100%" height="100%" fill="{PAPER}"/>',
         ]
@@ -75,16 +75,16 @@ class Figure:
             writer.writerow(["" if value is None else defused(value) for value in row])
         return out.getvalue()
 
+    async def _content(self, ending: Ending) -> str | bytes:
+        if ending == "csv":
+            return self.csv()
+        return self.svg() if ending == "svg" else await png.drawn(self.svg())
+
     async def respond(self, ending: Ending) -> Response:
         """As a file to download. Raises UnavailableError where no PNG can be made."""
-        content: str | bytes
-        if ending == "csv":
-            content = self.csv()
-        else:
-            content = self.svg() if ending == "svg" else await png.drawn(self.svg())
         name = _UNSAFE.sub("-", self.name).strip("-")[:100] or "figure"
         headers = {"Content-Disposition": f'attachment; filename="{name}.{ending}"'}
-        return Response(content, headers=headers, media_type=_MEDIA[ending])
+        return Response(await self._content(ending), headers=headers, media_type=_MEDIA[ending])
 
 
 def told(words: str) -> str:

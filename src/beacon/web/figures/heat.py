@@ -12,9 +12,7 @@ COLUMNS = ("question", "model", "region", "measure", "share", "answers", "missin
 _CELL, _ROW, _LABEL, _HEAD = 64, 26, 360, 44
 
 
-def heat(
-    name: str, title: str, notes: Sequence[str], measure: str, rows: HeatRows, texts: Mapping[str, str]
-) -> Figure:
+def heat(name: str, title: str, notes: Sequence[str], measure: str, rows: HeatRows, texts: Mapping[str, str]) -> Figure:
     heads = rows[0][1] if rows else []
     parts: list[str] = []
     for place, cell in enumerate(heads):

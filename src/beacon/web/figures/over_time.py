@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from beacon.web.figures.figure import FAINT, LESS, LINE, MORE, Figure, fitted, line, marker, text
 from beacon.web.pages.findings_view import Finding
@@ -14,16 +14,22 @@ _LABEL, _RUN, _ROW, _HEAD = 260, 96, 64, 28
 
 
 def over_time(
-    name: str, title: str, notes: Sequence[str], runs: Sequence[tuple[str, str]], rows: Sequence[Row], reach: float
+    name: str,
+    title: str,
+    notes: Sequence[str],
+    runs: Sequence[tuple[str, str]],
+    rows: Sequence[Row],
+    reaches: Mapping[str, float],
 ) -> Figure:
-    """`runs` are (job, moment) of the later runs, `rows` (subject, measure, a finding for each run)."""
+    """`runs` are (job, moment) of the later runs, `rows` (subject, measure, a finding for each run); `reaches` is by
+    measure."""
     width = _LABEL + _RUN * max(2, len(runs)) + 40
     parts = [
         text(_LABEL + _RUN * (place + 0.5), 14, fitted(when, _RUN - 6, 11), anchor="middle", size=11, fill=FAINT)
         for place, (_, when) in enumerate(runs)
     ]
     for number, row in enumerate(rows):
-        parts += _row(row, _HEAD + _ROW * number, width, reach)
+        parts += _row(row, _HEAD + _ROW * number, width, reaches[row[1]])
     if not rows:
         parts.append(text(0, _HEAD + 20, "Nothing to show.", fill=FAINT))
     table = [

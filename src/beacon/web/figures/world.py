@@ -63,7 +63,9 @@ class World:
         read = json.loads(document)
         dots: dict[str, list[tuple[float, float]]] = read["dots"]
         regions = {
-            region: [dot for name in names for dot in dots.get(name, []) if dot[1] < NORTH_OF.get(region, read["height"])]
+            region: [
+                dot for name in names for dot in dots.get(name, []) if dot[1] < NORTH_OF.get(region, read["height"])
+            ]
             for region, names in COUNTRIES.items()
         }
         coloured = {tuple(dot) for some in regions.values() for dot in some}

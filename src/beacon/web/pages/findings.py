@@ -101,9 +101,7 @@ async def _disputed(portal: Portal, job_id: str, chosen: Chosen, after: int) -> 
     """Disputed answers after that place that the filters leave, and one more where there are more."""
     named = [[value] if value else [] for value in (chosen.model, chosen.region, chosen.question)]
     narrowed = Filter([], *named)
-    return await portal.database.read(
-        labelling.disputes, job_id, after=after, limit=MOST_LISTED + 1, chosen=narrowed
-    )
+    return await portal.database.read(labelling.disputes, job_id, after=after, limit=MOST_LISTED + 1, chosen=narrowed)
 
 
 def _measure(document: dict[str, Any], chosen: Chosen) -> str:

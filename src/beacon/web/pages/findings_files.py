@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
@@ -45,31 +46,38 @@ def notes_of(job: Job, *more: str) -> tuple[str, ...]:
 
 
 def _figure(name: Name, portal: Portal, job: Job, spec: JobSpec, told: dict[str, Any], chosen: Chosen) -> Figure:
-    share = f"share {told['measure_word']}"
-    file = f"{job.id}-{name}"
-    places: dict[str, int] = told["places"]
     filtered = [f"Only {key} {value}." for key, value in chosen.named() if value]
-    if name in ("heat", "rates", "map"):
-        file += f"-{told['measure'].replace('_', '-')}"
-    match name:
-        case "differences" | "others":
-            found = [*told["overall"], *told["single"]] if name == "differences" else told["others"]
-            reach = told["reach"] if name == "differences" else told["others_reach"]
-            title = "What differs, strongest first" if name == "differences" else "What does not differ, or is not shown"
-            notes = notes_of(job, *filtered)
-
-            def place(finding: Finding) -> int:
-                return places.get(finding.groups[-1], 0) if finding.factor == "region" and finding.groups else 0
-
-            return effects(file, title, notes, found, reach, told["smallest"], texts=told["texts"], place=place)
-        case "heat":
-            notes = notes_of(job, "Percent of classified answers. A frame marks a cell that differs.", *filtered)
-            title = f"Question by region: {share}, percent"
-            return heat(file, title, notes, told["measure"], told["heat"], told["texts"])
-        case "rates":
-            notes = notes_of(job, "Share of classified answers with its interval.", *filtered)
-            return shares(file, f"{share.capitalize()}, by model and region", notes, told["measure"], told["rates"], places)
+    if name in ("differences", "others"):
+        return _effects(name, job, told, filtered)
+    measure = told["measure"]
+    file, share = f"{job.id}-{name}-{measure.replace('_', '-')}", f"Share {told['measure_word']}"
+    if name == "heat":
+        notes = notes_of(job, "Percent of classified answers. A frame marks a cell that differs.", *filtered)
+        return heat(file, f"{share}, percent, question by region", notes, measure, told["heat"], told["texts"])
+    if name == "rates":
+        notes = notes_of(job, "Share of classified answers with its interval.", *filtered)
+        return shares(file, f"{share}, by model and region", notes, measure, told["rates"], told["places"])
     stands = [f"{region}: {named}." for region, named in world.stands_for(spec.regions)]
     notes = notes_of(job, world.MEANS, *stands, *told["map_notes"], *filtered)
-    drawn = world.of(portal.assets)
-    return world.world_map(file, f"{share.capitalize()}, by region", notes, told["measure"], drawn, told["maps"])
+    return world.world_map(file, f"{share}, by region", notes, measure, world.of(portal.assets), told["maps"])
+
+
+def _effects(name: str, job: Job, told: dict[str, Any], filtered: Sequence[str]) -> Figure:
+    """The differences, or what is none; the lists of the page."""
+    differing = name == "differences"
+    found = [*told["overall"], *told["single"]] if differing else told["others"]
+    places: dict[str, int] = told["places"]
+
+    def place(finding: Finding) -> int:
+        return places.get(finding.groups[-1], 0) if finding.factor == "region" and finding.groups else 0
+
+    return effects(
+        f"{job.id}-{name}",
+        "What differs, strongest first" if differing else "What does not differ, and what could not be shown",
+        notes_of(job, *filtered),
+        found,
+        told["reach"] if differing else told["others_reach"],
+        told["smallest"],
+        texts=told["texts"],
+        place=place,
+    )

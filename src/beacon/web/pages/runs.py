@@ -43,6 +43,10 @@ class Series:
         return f"{self.model or 'all models'}{where}"
 
     @property
+    def rated(self) -> bool:
+        return any(point is not None and point.rated for point in self.points)
+
+    @property
     def changed(self) -> bool:
         return any(point is not None and point.direction != "none" for point in self.points)
 
@@ -55,13 +59,17 @@ class Runs:
     base: Job | None
     compared: list[Comparison]
 
-    @property
-    def findings(self) -> list[Finding]:
-        """Those over all questions: a page of every question at every run could not be read."""
-        return [finding for one in self.compared for finding in one.findings if finding.question is None]
+    def reaches(self) -> dict[str, float]:
+        """By measure, how far its charts reach: shares and distances are on scales of their own."""
+        found: dict[str, list[Finding]] = {}
+        for one in self.compared:
+            for finding in one.findings:
+                if finding.question is None:
+                    found.setdefault(finding.measure, []).append(finding)
+        return {measure: reach_of(some) for measure, some in found.items()}
 
     def series(self) -> list[Series]:
-        """Those that changed stand first, in the order of the analysis otherwise."""
+        """Over all questions: every question at every run could not be read. Those that changed stand first."""
         points: dict[tuple[str | None, str | None, str], list[Finding | None]] = {}
         for place, one in enumerate(self.compared):
             for finding in one.findings:
@@ -92,7 +100,7 @@ async def drift(
             "runs": runs,
             "series": series[:MOST_SUBJECTS],
             "series_total": len(series),
-            "reach": reach_of(runs.findings),
+            "reaches": runs.reaches(),
             "smallest": next((one.smallest for one in runs.compared if one.smallest is not None), None),
             "filter_options": options(runs.compared),
             "base_options": [(job.id, _when(portal, job)) for job in await _over(portal, runs.ticks)],
@@ -121,7 +129,7 @@ async def drift_file(
         notes_of(runs.base, "Each run against the baseline, with intervals; filled where a change holds."),
         [(job.id, _when(portal, job)) for job in later],
         [(one.name, one.measure, one.points) for one in runs.series()[:MOST_SUBJECTS]],
-        reach_of(runs.findings),
+        runs.reaches(),
     )
     return await figure.respond(ending)
 
