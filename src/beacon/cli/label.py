@@ -149,13 +149,13 @@ def _ask() -> str:
 async def _listed(database: Database, job: str) -> dict[str, Any]:
     job_id = await database.read(jobs.resolve_id, job)
     given = await database.read(labelling.counts, job_id)
-    disputes = await database.read(labelling.disputes, job_id)
+    disputes = await database.read(labelling.disputes, job_id, limit=None)
     several = await database.read(labelling.by_answer, job_id)
     return {
         "job_id": job_id,
         "labels": [{"source": source, "label": label, "count": count} for source, label, count in given],
         "agreement": {name: found.to_document() for name, found in reliabilities(several.values()).items()},
-        "disputed": [{"execution_id": found, "labels": said} for found, said in disputes.items()],
+        "disputed": [{"execution_id": found.execution_id, "labels": found.said} for found in disputes],
     }
 
 

@@ -152,20 +152,21 @@ def best_source() -> ScalarSelect[str]:
     """
     given = labels.alias()
     ranked = select(given.c.source).where(given.c.execution_id == executions.c.id)
-    return ranked.order_by(_rank(given), given.c.source).limit(1).correlate(executions).scalar_subquery()
+    return ranked.order_by(rank(given), given.c.source).limit(1).correlate(executions).scalar_subquery()
 
 
 def disputed() -> ColumnElement[bool]:
     """Whether the sources that count disagree: two people, two imports or two judges. Nobody votes."""
     given, best = labels.alias(), labels.alias()
-    highest = select(func.min(_rank(best))).where(best.c.execution_id == executions.c.id).correlate(executions)
+    highest = select(func.min(rank(best))).where(best.c.execution_id == executions.c.id).correlate(executions)
     said = select(func.count(given.c.label.distinct())).where(
-        given.c.execution_id == executions.c.id, _rank(given) == highest.scalar_subquery()
+        given.c.execution_id == executions.c.id, rank(given) == highest.scalar_subquery()
     )
     return said.correlate(executions).scalar_subquery() > 1
 
 
-def _rank(given: FromClause) -> ColumnElement[int]:
+def rank(given: FromClause) -> ColumnElement[int]:
+    """Whose word counts: that of the lowest number."""
     return case(
         (given.c.source.startswith("person"), 0),
         (given.c.source.startswith("import"), 1),

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, delete, func, insert, or_, select
+from sqlalchemy import Connection, Subquery, and_, case, delete, func, insert, or_, select
 
+from beacon.store.executions import Filter, rank
 from beacon.store.executions import disputed as is_disputed
 from beacon.store.tables import executions, labels, results
 
@@ -122,18 +123,78 @@ def by_answer(connection: Connection, job_id: str) -> dict[str, dict[str, str]]:
     return found
 
 
-def disputes(connection: Connection, job_id: str) -> dict[str, dict[str, str]]:
-    """Of the disputed answers, by execution: who says what."""
+def state(connection: Connection, job_id: str) -> tuple[int, float | None]:
+    """How many labels the job's answers have, and when the newest was given: another one changes either."""
     query = (
-        select(labels.c.execution_id, labels.c.source, labels.c.label)
+        select(func.count(), func.max(labels.c.labelled_at))
         .join(executions, executions.c.id == labels.c.execution_id)
-        .where(executions.c.job_id == job_id, is_disputed())
-        .order_by(executions.c.ordinal, labels.c.source)
+        .where(executions.c.job_id == job_id)
     )
-    found: dict[str, dict[str, str]] = {}
-    for execution_id, source, label in connection.execute(query):
-        found.setdefault(execution_id, {})[source] = label
-    return found
+    count, newest = connection.execute(query.select_from(labels)).one()
+    return count, newest
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """An answer about which those whose word counts most disagree; `said` is every source's label."""
+
+    execution_id: str
+    ordinal: int
+    question_id: str
+    model: str
+    region: str
+    repeat: int
+    said: dict[str, str]
+
+
+def disputes(
+    connection: Connection, job_id: str, *, after: int = -1, limit: int | None = 50, chosen: Filter | None = None
+) -> list[Dispute]:
+    """Those after the ordinal `after`, in order; all of them without a `limit`.
+
+    Grouped once over the job's labels: asking for each answer whether it is disputed took seconds at 10,000.
+    """
+    contested = _contested(job_id)
+    query = (
+        select(*(executions.c[name] for name in ("id", "ordinal", "question_id", "model", "region", "repeat")))
+        .join(contested, contested.c.execution_id == executions.c.id)
+        .where(executions.c.job_id == job_id, executions.c.ordinal > after)
+        .order_by(executions.c.ordinal)
+        .limit(limit)
+    )
+    for condition in (chosen or Filter()).conditions():
+        query = query.where(condition)
+    rows = connection.execute(query).all()
+    columns = (labels.c.execution_id, labels.c.source, labels.c.label)
+    given = select(*columns).where(labels.c.execution_id.in_([row.id for row in rows])).order_by(labels.c.source)
+    said: dict[str, dict[str, str]] = {}
+    for execution_id, source, label in connection.execute(given):
+        said.setdefault(execution_id, {})[source] = label
+    return [
+        Dispute(row.id, row.ordinal, row.question_id, row.model, row.region, row.repeat, said=said[row.id])
+        for row in rows
+    ]
+
+
+def _contested(job_id: str) -> Subquery:
+    """The job's answers to which sources of the highest rank that spoke gave several labels."""
+    mine = labels.join(executions, executions.c.id == labels.c.execution_id)
+    best = (
+        select(labels.c.execution_id, func.min(rank(labels)).label("best"))
+        .select_from(mine)
+        .where(executions.c.job_id == job_id)
+        .group_by(labels.c.execution_id)
+        .having(func.count() > 1)
+        .subquery()
+    )
+    counting = and_(labels.c.execution_id == best.c.execution_id, rank(labels) == best.c.best)
+    return (
+        select(labels.c.execution_id)
+        .join(best, counting)
+        .group_by(labels.c.execution_id)
+        .having(func.count(labels.c.label.distinct()) > 1)
+        .subquery()
+    )
 
 
 def of(connection: Connection, execution_id: str) -> list[Label]:

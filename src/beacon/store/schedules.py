@@ -69,6 +69,30 @@ def active(connection: Connection) -> list[Schedule]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """A schedule as a list says it; `runs` counts the ticks that started a job."""
+
+    id: str
+    name: str
+    cron: str
+    runs: int
+    last_tick: float | None
+    removed_at: float | None
+
+
+def overview(connection: Connection) -> list[Overview]:
+    """All that are kept, those that still run first; of a removed one the history stays readable."""
+    query = (
+        select(schedules.c.id, schedules.c.name, schedules.c.cron, func.count(ticks.c.job_id))
+        .add_columns(func.max(ticks.c.tick_at), schedules.c.removed_at)
+        .outerjoin(ticks, ticks.c.schedule_id == schedules.c.id)
+        .group_by(schedules.c.id)
+        .order_by(schedules.c.removed_at.is_not(None), schedules.c.created_at)
+    )
+    return [Overview(*row) for row in connection.execute(query)]
+
+
 def history(connection: Connection, schedule_id: str, limit: int = 50) -> list[Tick]:
     """Newest first. Raises NotFoundError."""
     if connection.scalar(select(schedules.c.id).where(schedules.c.id == schedule_id)) is None:

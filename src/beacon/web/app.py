@@ -21,14 +21,15 @@ from beacon.web.access import Access, Key
 from beacon.web.actions import Actions
 from beacon.web.assets import PREFIX, Assets
 from beacon.web.boards import Boards
+from beacon.web.comparisons import Comparisons, Drift
 from beacon.web.gate import MINUTE_S, Gate
 from beacon.web.guard import LOOPBACK, Guard
-from beacon.web.pages import compare, executions, findings, job, kpis, new, pair, plain, sign_in
+from beacon.web.pages import compare, executions, findings, findings_files, job, kpis, new, pair, plain, runs, sign_in
 from beacon.web.pages import fleet as fleet_pages
 from beacon.web.pages import jobs as job_pages
 from beacon.web.pages.live import LivePages
 from beacon.web.pages.render import Renderer
-from beacon.web.portal import Drift, Here, Portal, portal_of
+from beacon.web.portal import Here, Portal, portal_of
 from beacon.web.problems import Problem, RefusedError, Told
 from beacon.web.providers import ProviderChanges, Snapshot
 from beacon.web.rates import Rate
@@ -81,7 +82,7 @@ def create_app(
         read_fleet=fleet,
         snapshot=snapshot,
         changes=changes,
-        drift=drift,
+        comparisons=None if drift is None else Comparisons(database, drift),
         boards=Boards(database),
         summaries=Summaries(database),
         watches=Watches(database),
@@ -98,8 +99,10 @@ def create_app(
         new,
         job,
         findings,
+        findings_files,
         pair,
         compare,
+        runs,
         executions,
         fleet_pages,
         kpis,

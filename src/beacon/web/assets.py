@@ -22,11 +22,12 @@ PREFIX = "/static"
 _MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
     ".svg": "image/svg+xml",
     ".woff2": "font/woff2",
     ".txt": "text/plain; charset=utf-8",
 }
-_WORTH_COMPRESSING = frozenset({".css", ".js", ".svg", ".txt"})
+_WORTH_COMPRESSING = frozenset({".css", ".js", ".json", ".svg", ".txt"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,11 @@ class Assets:
 
     def __contains__(self, name: str) -> bool:
         return name in self._assets
+
+    def content(self, name: str) -> bytes | None:
+        """What the file holds; None where there is none."""
+        asset = self._assets.get(name)
+        return None if asset is None else asset.content
 
     def url(self, name: str) -> str:
         if name not in self._assets:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, Request
 
@@ -15,6 +15,7 @@ from beacon.web.access import Access
 from beacon.web.actions import Actions
 from beacon.web.assets import Assets
 from beacon.web.boards import Boards
+from beacon.web.comparisons import Comparisons
 from beacon.web.pages.live import LivePages
 from beacon.web.pages.render import Renderer
 from beacon.web.providers import ProviderChanges, Snapshot
@@ -22,13 +23,10 @@ from beacon.web.rates import Rate
 from beacon.web.summaries import Summaries
 from beacon.web.watch import Watches
 
-Drift = Callable[[str, str], Awaitable[dict[str, Any]]]
-"""What changed from one job, that is over, to another: the document that `beacon drift --json` prints."""
-
 
 @dataclass(frozen=True, slots=True)
 class Portal:
-    """`snapshot` and `changes` are None where no router runs in this process, `drift` where no analyst does."""
+    """`snapshot` and `changes` are None where no router runs in this process, `comparisons` where no analyst does."""
 
     database: Database
     clock: Clock
@@ -36,7 +34,7 @@ class Portal:
     read_fleet: Callable[[], Fleet]
     snapshot: Snapshot | None
     changes: ProviderChanges | None
-    drift: Drift | None
+    comparisons: Comparisons | None
     boards: Boards
     summaries: Summaries
     watches: Watches

@@ -114,6 +114,11 @@ def day(at: float, now: float) -> str:
     return f"{when.day} {when.strftime('%B')}{year}"
 
 
+def stamp(at: float | None) -> str | None:
+    """Day and time to the minute, in UTC: `2026-11-29 14:05`."""
+    return None if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M")
+
+
 def iso(at: float | None) -> str | None:
     """RFC 3339 in UTC, to the millisecond."""
     if at is None:

@@ -44,7 +44,8 @@ async def test_only_sources_of_the_standing_that_counts_can_dispute_an_answer(da
         overruled: False,
         unlabelled: False,
     }
-    assert await database.read(labelling.disputes, scene.job_id) == {
+    disputed = await database.read(labelling.disputes, scene.job_id)
+    assert {found.execution_id: found.said for found in disputed} == {
         people: {"beacon": "refusal", "person:ann": "evasive", "person:bo": "refusal"},
         judges: {"beacon": "refusal", "judge:a": "evasive", "judge:b": "refusal"},
     }

@@ -70,8 +70,11 @@ async def test_the_heat_map_is_downloaded_as_it_is_filtered(client, database):
     picture = await client.get(f"{path}/heat.svg", params={"region": "eu"})
     assert picture.headers["content-type"] == "image/svg+xml"
     assert "attachment" in picture.headers["content-disposition"]
-    title = ElementTree.fromstring(picture.text).find("{http://www.w3.org/2000/svg}title").text
-    assert title == "<Borders> & more: share withheld, percent, by question and region (simulated)"
+    drawn = ElementTree.fromstring(picture.text)
+    assert drawn.find("{http://www.w3.org/2000/svg}title").text == "Share withheld, percent, question by region"
+    told = " ".join(drawn.itertext())
+    assert "SIMULATED" in told
+    assert f"job {scene.job_id}: <Borders> & more" in told
     page = (await client.get(path, params={"model": "beta"})).text
     assert f"{path}/heat.csv?model=beta" in page.replace("&amp;", "&")
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from beacon.domain.states import JOB_OVER
-from beacon.store import jobs
+from beacon.errors import UnavailableError
+from beacon.store import jobs, schedules
 from beacon.store.jobs import Job
-from beacon.web import lenient
+from beacon.web.figures.effects import effects
+from beacon.web.figures.figure import Ending
+from beacon.web.pages.comparison import compared, options, region_of
 from beacon.web.pages.findings import reach_of
-from beacon.web.pages.findings_view import DIFFERENCE, NEGLIGIBLE, Finding, findings_of
-from beacon.web.pages.job import question_text
+from beacon.web.pages.findings_files import notes_of
+from beacon.web.pages.findings_view import Chosen, Finding
 from beacon.web.pages.render import url
 from beacon.web.portal import Here, Portal
 from beacon.web.problems import RefusedError
@@ -26,88 +28,78 @@ MOST_OFFERED = 100
 MOST_SHOWN = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """The baseline and one later job, read from the analyst's document, whose shape may be another version's."""
+Named = Annotated[list[str] | None, Query(alias="jobs", max_length=MOST_COMPARED + 1)]
+_ONE = Annotated[str, Query(max_length=200)]
 
-    other: Job
-    document: dict[str, Any]
-    findings: list[Finding]
-    texts: dict[str, str]
 
-    @property
-    def otherwise(self) -> list[str]:
-        """What differs in how the two jobs were done."""
-        return lenient.texts(self.document.get("differences"))
+def chosen_changes(model: _ONE = "", region: _ONE = "", question: _ONE = "", measure: _ONE = "") -> Chosen:
+    """The filters of the address."""
+    return Chosen(model, region, question, "", measure)
 
-    @property
-    def report(self) -> dict[str, Any]:
-        return lenient.mapping(self.document.get("report"))
 
-    @property
-    def notices(self) -> list[str]:
-        return lenient.texts(self.report.get("notices"))
-
-    @property
-    def not_tested(self) -> int:
-        return len(lenient.mappings(self.report.get("not_tested")))
-
-    @property
-    def smallest(self) -> float | None:
-        return lenient.number(lenient.mapping(self.report.get("settings")).get("smallest_effect"))
-
-    @property
-    def alpha(self) -> float | None:
-        return lenient.number(lenient.mapping(self.report.get("settings")).get("alpha"))
-
-    @property
-    def changed(self) -> list[Finding]:
-        """What is averaged over questions stands before single questions."""
-        found = [finding for finding in self.findings if finding.call == DIFFERENCE]
-        return sorted(found, key=lambda finding: finding.question is not None)
-
-    @property
-    def others(self) -> list[Finding]:
-        found = [finding for finding in self.findings if finding.call != DIFFERENCE]
-        return sorted(found, key=lambda finding: (finding.question is not None, finding.call == NEGLIGIBLE))
+ChosenChanges = Annotated[Chosen, Depends(chosen_changes)]
 
 
 @router.get("/compare")
-async def compare(
-    request: Request,
-    portal: Here,
-    chosen: Annotated[list[str] | None, Query(alias="jobs", max_length=MOST_COMPARED + 1)] = None,
-) -> Response:
+async def compare(request: Request, portal: Here, chosen: ChosenChanges, named: Named = None) -> Response:
     """`jobs` names the baseline and then the later jobs, with commas or one by one."""
-    named = list(dict.fromkeys(name.strip() for given in chosen or [] for name in given.split(",") if name.strip()))
-    if len(named) > MOST_COMPARED + 1:
-        what = f"{len(named)} jobs are too many to compare on one page"
-        raise RefusedError(422, what, where="jobs", todo=f"name a baseline and at most {MOST_COMPARED} later jobs")
-    found = [await portal.database.read(jobs.get, name) for name in named]
+    found = await _jobs(portal, named)
     unfinished = [job for job in found if not job.over]
-    ready = len(found) > 1 and not unfinished and portal.drift is not None
-    shown = [await _compared(portal, found[0], job) for job in found[1:]] if ready else []
+    shown = await compared(portal, found[0], found[1:], chosen) if len(found) > 1 and not unfinished else []
     return portal.renderer.page(
         request,
         "compare.html",
         nav="/compare",
         jobs=found,
         unfinished=unfinished,
-        offered=portal.drift is not None,
+        offered=portal.comparisons is not None,
         options=await _options(portal, found),
         compared=shown,
+        chosen=chosen,
+        filters=dict(chosen.named()),
+        filter_options=options(shown),
         reach=reach_of([finding for one in shown for finding in one.changed[:MOST_SHOWN]]),
         others_reach=reach_of([finding for one in shown for finding in one.others[:MOST_SHOWN]]),
         most=MOST_SHOWN,
         answers=_answers,
+        schedules=await portal.database.read(schedules.overview),
     )
 
 
-async def _compared(portal: Portal, base: Job, other: Job) -> Comparison:
-    assert portal.drift is not None
-    document = await portal.drift(base.id, other.id)
-    texts = {q.id: question_text(q) for q in (await portal.boards.spec(other.id)).questions}
-    return Comparison(other, document, findings_of(lenient.mapping(document.get("report"))), texts)
+@router.get("/compare/{name}.{ending}")
+async def compare_file(
+    name: Literal["changes", "others"], ending: Ending, portal: Here, chosen: ChosenChanges, named: Named = None
+) -> Response:
+    """The chart of one comparison: `jobs` names the baseline and the later job."""
+    found = await _jobs(portal, named)
+    if len(found) != 2 or portal.comparisons is None:
+        raise RefusedError(422, "a chart is of two jobs", where="jobs", todo="name a baseline and one later job")
+    (one,) = await compared(portal, found[0], found[1:], chosen)
+    if one.error is not None:
+        raise one.error
+    if one.document is None:
+        raise UnavailableError("the comparison is still being worked out", todo="try again in a few seconds")
+    base, other = found
+    findings = (one.changed if name == "changes" else one.others)[:MOST_SHOWN]
+    title = "What changed" if name == "changes" else "What did not change, or is not shown"
+    figure = effects(
+        f"{base.id}-{other.id}-{name}",
+        f"{title}, from {base.name} to {other.name}",
+        notes_of(other, *(f"Not done alike: {told}" for told in one.otherwise[:6]), f"Baseline: job {base.id}."),
+        findings,
+        reach_of(findings),
+        one.smallest,
+        texts=one.texts,
+    )
+    return await figure.respond(ending)
+
+
+async def _jobs(portal: Portal, named: list[str] | None) -> list[Job]:
+    ids = list(dict.fromkeys(name.strip() for given in named or [] for name in given.split(",") if name.strip()))
+    if len(ids) > MOST_COMPARED + 1:
+        what = f"{len(ids)} jobs are too many to compare on one page"
+        raise RefusedError(422, what, where="jobs", todo=f"name a baseline and at most {MOST_COMPARED} later jobs")
+    return [await portal.database.read(jobs.get, job_id) for job_id in ids]
 
 
 async def _options(portal: Portal, named: list[Job]) -> list[tuple[str, str]]:
@@ -125,5 +117,5 @@ async def _options(portal: Portal, named: list[Job]) -> list[tuple[str, str]]:
 
 def _answers(job: Job, finding: Finding) -> str:
     """The address of the answers of one job that stand behind a finding."""
-    region = lenient.text(finding.raw.get("region"))
-    return url(f"/jobs/{job.id}/executions", question=finding.question, model=finding.model, region=region)
+    narrowed = {"question": finding.question, "model": finding.model, "region": region_of(finding)}
+    return url(f"/jobs/{job.id}/executions", **narrowed)

@@ -176,9 +176,14 @@ class HeatCell:
 
     @property
     def step(self) -> int:
-        if self.share is None or round(100 * self.share) == 0:
-            return 0
-        return sum(100 * self.share >= edge for edge in (0, 9.5, 24.5, 39.5, 59.5, 84.5))
+        return step_of(self.share)
+
+
+def step_of(share: float | None) -> int:
+    """Which of seven shades: 0 for none, 6 for nearly all."""
+    if share is None or round(100 * share) == 0:
+        return 0
+    return sum(100 * share >= edge for edge in (0, 9.5, 24.5, 39.5, 59.5, 84.5))
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,9 +226,23 @@ class Chosen:
                 return any(cell.missing for cell in row)
         return True
 
+    def arms(self, by_model: list[tuple[str, list[Rate]]]) -> list[tuple[str, list[Rate]]]:
+        """The shares with intervals that these filters leave."""
+        cut = [
+            (model, [rate for rate in arms if self.region in ("", rate.region)])
+            for model, arms in by_model
+            if self.model in ("", model)
+        ]
+        return [(model, arms) for model, arms in cut if arms]
+
+    def named(self) -> list[tuple[str, str]]:
+        """As they stand in the address."""
+        names = ("model", "region", "question", "factor", "measure", "show")
+        return [(name, getattr(self, name)) for name in names]
+
     @property
     def any(self) -> bool:
-        return any((self.model, self.region, self.question, self.factor, self.measure, self.show))
+        return any(value for _, value in self.named())
 
 
 def heat(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Annotated
@@ -16,6 +17,7 @@ from beacon.web import cursors
 from beacon.web.board import Counts
 from beacon.web.pages.job_view import dimensions
 from beacon.web.pages.render import url
+from beacon.web.pages.waits import waits_of
 from beacon.web.portal import Here, Portal
 from beacon.web.shapes import known_cost
 from beacon.web.summaries import Found
@@ -38,6 +40,7 @@ class JobLine:
     dims: str
     found: Found | None
     now: float
+    waits: Sequence[str] = ()
 
     @property
     def counts(self) -> Counts:
@@ -74,8 +77,6 @@ class JobLine:
     def note(self) -> str | None:
         if self.job.status is JobStatus.FINALIZING:
             return self.job.finalize_step or "finalizing"
-        if self.job.status is JobStatus.QUEUED:
-            return "waiting to start"
         return self.job.error if self.job.status is JobStatus.FAILED else None
 
     @property
@@ -141,5 +142,9 @@ async def list_jobs(
 
 async def _lines(portal: Portal, found: list[Job]) -> list[JobLine]:
     known = await portal.summaries.of([job.id for job in found])
+    waiting = await waits_of(portal, found)
     now = portal.clock.wall()
-    return [JobLine(job, dimensions(await portal.boards.spec(job.id)), known.get(job.id), now) for job in found]
+    return [
+        JobLine(job, dimensions(await portal.boards.spec(job.id)), known.get(job.id), now, waiting.get(job.id, ()))
+        for job in found
+    ]

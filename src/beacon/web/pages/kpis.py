@@ -11,6 +11,8 @@ from beacon.domain.kpis import DAY_S, Kpi, keeps, kpis
 from beacon.domain.states import ExecutionStatus
 from beacon.store import kpis as kpi_queries
 from beacon.store.kpis import Measured
+from beacon.web.figures.figure import Ending
+from beacon.web.figures.trends import trends
 from beacon.web.portal import Here
 from beacon.web.text import duration
 
@@ -47,6 +49,22 @@ async def page(
         "keeps": keeps,
     }
     return portal.renderer.page(request, "kpis.html", nav="/kpis", **context)
+
+
+@router.get("/kpis/trends.{ending}")
+async def trends_file(
+    ending: Ending,
+    portal: Here,
+    last: Annotated[str, Query(max_length=10)] = "30 days",
+    simulated: Annotated[str, Query(max_length=5)] = "",
+) -> Response:
+    last = last if last in SPANS else "30 days"
+    since = portal.clock.wall() - SPANS[last] * DAY_S
+    history = await portal.database.read(kpi_queries.history, since, simulated=bool(simulated))
+    notes = [f"Jobs that ended in the last {last}; dashed: the target.", "Beacon"]
+    if simulated:
+        notes.insert(1, "SIMULATED: jobs of simulated and replayed providers are counted.")
+    return await trends("beacon-kpis", "KPIs by day", notes, kpis(history), told).respond(ending)
 
 
 def told(kpi: Kpi, value: float) -> str:

@@ -44,6 +44,7 @@ class Renderer:
             "moment": text.moment,
             "fine_moment": fine_moment,
             "iso": text.iso,
+            "stamp": text.stamp,
             "dollars": text.dollars,
             "words": text.words,
             "css": text.css,
