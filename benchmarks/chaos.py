@@ -75,10 +75,12 @@ class Outcome:
 
 
 class WorkerProcess:
-    def __init__(self, folder: Path, url: str) -> None:
+    """A real `beacon worker` over the fleet file of `folder`, with further options."""
+
+    def __init__(self, folder: Path, url: str, *options: str) -> None:
         environment = {**os.environ, "BEACON_DATABASE_URL": url}
         self._said = (folder / "workers.log").open("ab")
-        command = [sys.executable, "-m", "beacon.cli.main", "worker", "--fleet", "fleet.yaml", "--concurrency", "3"]
+        command = [sys.executable, "-m", "beacon.cli.main", "worker", "--fleet", "fleet.yaml", *options]
         self._process = subprocess.Popen(
             command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=self._said
         )
@@ -136,7 +138,7 @@ class Chaos:
         return await self._counted()
 
     def _start(self) -> WorkerProcess:
-        return WorkerProcess(self._folder, self._database.url)
+        return WorkerProcess(self._folder, self._database.url, "--concurrency", "3")
 
     async def _keep_jobs_open(self) -> None:
         for _ in range(JOBS_OPEN - sum(not job.over for job in await self._found())):
@@ -151,7 +153,7 @@ class Chaos:
         """Workers take seconds to start: a blow that hits nobody at work would prove nothing."""
         with suppress(TimeoutError):
             async with asyncio.timeout(UP_S):
-                while not any([await self._database.read(_held_by, worker.pid) for worker in self._running()]):
+                while not any([await self._database.read(held_by, worker.pid) for worker in self._running()]):
                     self._tend()
                     await self._keep_jobs_open()
                     await asyncio.sleep(0.1)
@@ -161,7 +163,7 @@ class Chaos:
 
     async def _one_at_work(self) -> tuple[WorkerProcess, dict[tuple[str, int], int]]:
         """A worker that drives something, where there is one, and what it holds."""
-        held = {worker: await self._database.read(_held_by, worker.pid) for worker in self._running()}
+        held = {worker: await self._database.read(held_by, worker.pid) for worker in self._running()}
         victim = self._rng.choice([worker for worker in held if held[worker]] or list(held))
         return victim, held[victim]
 
@@ -201,7 +203,7 @@ class Chaos:
     async def _time_takeover(self, held: dict[tuple[str, int], int]) -> None:
         """Time in which no other worker was up does not count: nobody could have taken anything over."""
         took, since = 0.0, time.monotonic()
-        while not await self._database.read(_all_taken, held):
+        while not await self._database.read(all_taken, held):
             await asyncio.sleep(0.1)
             up = await self._database.read(_up, [worker.pid for worker in self._running()])
             now = time.monotonic()
@@ -232,7 +234,8 @@ class Chaos:
         )
 
 
-def _held_by(connection: sa.Connection, pid: int) -> dict[tuple[str, int], int]:
+def held_by(connection: sa.Connection, pid: int) -> dict[tuple[str, int], int]:
+    """Unfinished shards that a process drives, by job and number, with their epochs."""
     query = sa.select(shards.c.job_id, shards.c.number, shards.c.epoch).where(
         shards.c.owner.contains(f"|{pid}|"), shards.c.done < shards.c.size
     )
@@ -245,7 +248,7 @@ def _up(connection: sa.Connection, pids: list[int]) -> bool:
     return any(int(owner.split("|")[1]) in pids for owner in owners)
 
 
-def _all_taken(connection: sa.Connection, held: dict[tuple[str, int], int]) -> bool:
+def all_taken(connection: sa.Connection, held: dict[tuple[str, int], int]) -> bool:
     """Whether each shard has a new owner, or is done."""
     for (job_id, number), epoch in held.items():
         this = sa.and_(shards.c.job_id == job_id, shards.c.number == number)
@@ -322,7 +325,8 @@ def _spec(seed: int, repeats: int) -> JobSpec:
 
 
 @contextmanager
-def _postgres(named: str | None) -> Iterator[str]:
+def postgres(named: str | None) -> Iterator[str]:
+    """The address of a PostgreSQL database: the one that is named, else one of a server of its own."""
     if named:
         yield named
         return
@@ -376,7 +380,7 @@ def main() -> int:
     parser.add_argument("--database", help="a PostgreSQL database to use; default a server of its own")
     given = parser.parse_args()
     plan = Plan(given.kills, given.workers, given.stop_s, given.seed, stop_every=given.stop_every)
-    with _postgres(given.database) as url, tempfile.TemporaryDirectory(prefix="beacon-chaos-") as folder:
+    with postgres(given.database) as url, tempfile.TemporaryDirectory(prefix="beacon-chaos-") as folder:
         outcome = asyncio.run(chaos(plan, url, Path(folder)))
     print(told(outcome))
     return 0 if outcome.sound else 1
