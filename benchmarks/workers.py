@@ -135,9 +135,7 @@ def told(what: str, value: float, limit: float, unit: str) -> None:
 
 
 async def sharing(url: str, rounds: int) -> None:
-    print(
-        "Two workers share an I/O-bound job: 2,000 executions of 1 s in 4 shards; a worker has 50 in flight, of 2 shards"
-    )
+    print("Two workers share an I/O-bound job: 2,000 executions of 1 s in 4 shards; 50 in flight a worker, of 2 shards")
     ratios = []
     async with opened(url, 1_000, 50) as hall:
         for _ in range(rounds):
