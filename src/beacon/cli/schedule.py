@@ -18,9 +18,9 @@ from beacon.domain.clock import SystemClock
 from beacon.domain.spec import check_against_fleet
 from beacon.errors import ExitCode
 from beacon.runner.admission import documents_of, new_job_id
-from beacon.runner.inputs import read_spec
+from beacon.runner.inputs import read_spec_to_repeat
 from beacon.runner.schedule import check_cron, next_tick
-from beacon.store import schedules
+from beacon.store import leases, schedules
 from beacon.store.database import open_database
 
 schedule = App(
@@ -44,10 +44,11 @@ def add(
 ) -> int:
     """Add a schedule; its id is printed.
 
-    The spec is read now, with its packs; the fleet says for which kind of providers it is meant.
+    The spec is read now, with its packs; the fleet says for which kind of providers it is meant. Each run has a seed of
+    its own, which follows from schedule and time; a seed that stands in the spec is that of every run.
     """
     check_cron(cron)
-    document = read_spec(spec)
+    document, pins = read_spec_to_repeat(spec)
 
     async def documents() -> tuple[str, str, str]:
         async with opened_fleet(fleet) as file:
@@ -55,20 +56,22 @@ def add(
             return documents_of(document, file.fleet)
 
     spec_json, fleet_json, _ = asyncio.run(documents())
-    schedule_id, now = new_job_id(), SystemClock().wall()
-    row = (schedule_id, document.name, cron, (spec_json, fleet_json), now)
-    asyncio.run(_add(database_url(database), row))
+    schedule_id = new_job_id()
+    now = asyncio.run(_add(database_url(database), schedule_id, document.name, cron, (spec_json, fleet_json), pins))
     print(schedule_id)
     say(f"It runs for the first time at {_shown(next_tick(cron, now))}.")
     return ExitCode.DONE
 
 
-async def _add(url: str, row: tuple[str, str, str, tuple[str, str], float]) -> None:
+async def _add(url: str, schedule_id: str, name: str, cron: str, documents: tuple[str, str], pins: bool) -> float:
+    """Stores it and returns the moment, by the clock that its times go by."""
     database = await open_database(url)
     try:
-        await database.write(schedules.add, *row)
+        now = await database.read(leases.moment, SystemClock().wall())
+        await database.write(schedules.add, schedule_id, name, cron, documents, now, pins=pins)
     finally:
         await database.close()
+    return now
 
 
 @schedule.command(name="list")

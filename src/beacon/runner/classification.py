@@ -24,13 +24,15 @@ PAUSE_S = 0.5
 
 
 async def classify_until(
-    over: asyncio.Event, database: Database, job_id: str, spec: JobSpec, analyst: Analyst, clock: Clock
+    over: asyncio.Event, database: Database, job_id: str, spec: JobSpec, analyst: Analyst, clock: Clock, owner: str
 ) -> None:
-    """Classifies what comes in until `over` is set; the batch in hand is finished then."""
+    """Classifies this owner's part of what comes in until `over` is set; the batch in hand is finished then."""
     try:
         await analyst.start()
         while not over.is_set():
-            if await classify_some(database, job_id, spec, analyst, clock) < BATCH:
+            found = await database.read(labelling.unlabelled_part, job_id, owner, clock.wall(), BATCH)
+            await _classify(found, database, spec, analyst, clock)
+            if len(found) < BATCH:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(over.wait(), PAUSE_S)
     except BeaconError as error:
@@ -40,22 +42,20 @@ async def classify_until(
 
 async def classify_rest(database: Database, job_id: str, spec: JobSpec, analyst: Analyst, clock: Clock) -> None:
     """Classifies every answer that has no label of Beacon's own yet."""
-    while await classify_some(database, job_id, spec, analyst, clock):
-        pass
+    while found := await database.read(labelling.unlabelled, job_id, BATCH):
+        await _classify(found, database, spec, analyst, clock)
 
 
-async def classify_some(database: Database, job_id: str, spec: JobSpec, analyst: Analyst, clock: Clock) -> int:
-    """Classifies up to `BATCH` answers and returns how many."""
-    found = await database.read(labelling.unlabelled, job_id, BATCH)
-    if found:
-        verdicts = await analyst.ask("classify", [_text(answer, spec) for answer in found])
-        now = clock.wall()
-        given = [
-            Label(answer.execution_id, MACHINE, label, score, reason, flags, now, shipped_version())
-            for answer, (label, score, reason, flags) in zip(found, verdicts, strict=True)
-        ]
-        await database.write(labelling.write, given)
-    return len(found)
+async def _classify(found: list[Unlabelled], database: Database, spec: JobSpec, analyst: Analyst, clock: Clock) -> None:
+    if not found:
+        return
+    verdicts = await analyst.ask("classify", [_text(answer, spec) for answer in found])
+    now = clock.wall()
+    given = [
+        Label(answer.execution_id, MACHINE, label, score, reason, flags, now, shipped_version())
+        for answer, (label, score, reason, flags) in zip(found, verdicts, strict=True)
+    ]
+    await database.write(labelling.write, given)
 
 
 def _text(answer: Unlabelled, spec: JobSpec) -> tuple[str, str, str | None, str, bool]:

@@ -64,8 +64,13 @@ def read_fleet(path: Path) -> FleetFile:
 
 def read_spec(path: Path) -> JobSpec:
     """A job spec with its packs inlined; pack paths are relative to the spec. Raises InputError, DocumentError."""
+    return read_spec_to_repeat(path)[0]
+
+
+def read_spec_to_repeat(path: Path) -> tuple[JobSpec, bool]:
+    """As `read_spec`, and whether the document names its seed: otherwise each run of it has one of its own."""
     document = parse_spec(read_file(path), str(path))
-    return complete(document, str(path), _pack_reader(path.parent))
+    return complete(document, str(path), _pack_reader(path.parent)), document.seed is not None
 
 
 def complete(

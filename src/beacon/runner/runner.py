@@ -122,7 +122,10 @@ class Runner:
         if self.clock.monotonic() < self._schedules_at:
             return
         self._schedules_at = self.clock.monotonic() + SCHEDULES_S
-        await fire_due(self.database, self.router.fleet, self.clock)
+        try:
+            await fire_due(self.database, self.router.fleet, self.clock)
+        except DatabaseError as error:
+            log.error("schedules wait for the database", why=error.what, where=error.where, todo=error.todo)
 
     async def _is_left_to_workers(self, job: Job) -> bool:
         """Whether living workers serve all regions of the job: then it is handed to them."""
@@ -222,7 +225,9 @@ class Runner:
         try:
             async with asyncio.TaskGroup() as helpers, self._drive(job, spec) as drive:
                 helpers.create_task(self._watch(drive, over))
-                helpers.create_task(classify_until(over, self.database, job.id, spec, self._analyst, self.clock))
+                helpers.create_task(
+                    classify_until(over, self.database, job.id, spec, self._analyst, self.clock, self.owner)
+                )
                 try:
                     yield drive
                 finally:
@@ -325,10 +330,13 @@ class Runner:
         limits = drive.spec.limits
         if job.stop_kind is not None:
             drive.stop(FailureKind(job.stop_kind))
-        elif _has_passed(limits.job_deadline, job.started_at, self.clock.wall()):
+        elif await self._is_past_deadline(job.id, limits.job_deadline):
             await drive.request_stop(FailureKind.JOB_DEADLINE)
         elif limits.max_cost_usd is not None and job.cost_usd >= limits.max_cost_usd:
             await drive.request_stop(FailureKind.COST_CEILING)
+
+    async def _is_past_deadline(self, job_id: str, limit: float | None) -> bool:
+        return limit is not None and await self.database.read(jobs.is_past, job_id, limit, self.clock.wall())
 
     async def _renew_leases(self) -> None:
         while True:
@@ -347,9 +355,6 @@ class Runner:
     async def _pause(self, seconds: float) -> None:
         await _wait(self._stopped, seconds)
 
-
-def _has_passed(limit_s: float | None, started_at: float | None, now: float) -> bool:
-    return limit_s is not None and started_at is not None and now > started_at + limit_s
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> bool:

@@ -9,11 +9,10 @@ from cronsim import CronSim, CronSimError
 
 from beacon.domain.clock import Clock
 from beacon.domain.fleet import Fleet
-from beacon.domain.spec import JobSpec
 from beacon.errors import InputError
 from beacon.runner.admission import documents_of, new_job_id
 from beacon.runner.same_fleet import check_same_kind
-from beacon.store import schedules
+from beacon.store import leases, schedules
 from beacon.store.database import Database
 from beacon.store.schedules import Schedule
 
@@ -44,10 +43,14 @@ def next_tick(expression: str, now: float) -> float:
 
 
 async def fire_due(database: Database, fleet: Fleet, clock: Clock) -> list[str]:
-    """Makes the job of every schedule whose newest tick nobody has run; returns the jobs that this process made."""
+    """Makes the job of every schedule whose newest tick nobody has run; returns the jobs that this process made.
+
+    Raises DatabaseError; what was not made is made at the next look.
+    """
     made = []
+    # By the database's clock: whichever process looks first, a tick comes at one moment.
+    now = await database.read(leases.moment, clock.wall())
     for schedule in await database.read(schedules.active):
-        now = clock.wall()
         tick = newest_tick(schedule.cron, now)
         if tick <= max(schedule.created_at, schedule.last_tick or 0.0):
             continue
@@ -63,8 +66,8 @@ async def fire_due(database: Database, fleet: Fleet, clock: Clock) -> list[str]:
 
 async def _fire(database: Database, schedule: Schedule, tick: float, fleet: Fleet, now: float) -> str | None:
     job_id = new_job_id() if now - tick <= LATE_S else None
-    spec: JobSpec = schedule.spec
-    if not await database.write(schedules.fire, schedule, tick, job_id, documents_of(spec, fleet), now):
+    spec = schedule.spec_at(tick)
+    if not await database.write(schedules.fire, schedule.id, tick, job_id, (spec, documents_of(spec, fleet)), now):
         return None
     log.info("schedule ran" if job_id else "schedule missed its time", schedule=schedule.id, job=job_id)
     return job_id

@@ -16,6 +16,7 @@ from beacon.store import jobs as job_queries
 from beacon.store import ledger
 from beacon.store.bulk import Update
 from beacon.store.executions import Filter
+from beacon.store.leases import moment
 from beacon.store.ledger import Advance
 from beacon.store.tables import executions, shards
 
@@ -83,7 +84,8 @@ def reopen(connection: Connection, job_id: str, chosen: Filter, now: float, ids:
     more: dict[str, Any] = {"stop_kind": None, "stop_requested_at": None}
     if job.status in JOB_OVER:
         more |= {"status": JobStatus.RUNNING.value, "generation": generation, "verdict": None}
-        more |= {"finalizing_at": None, "completed_at": None, "last_finished_at": None, "started_at": now}
+        more |= {"finalizing_at": None, "completed_at": None, "last_finished_at": None}
+        more["started_at"] = moment(connection, now)
     by = Advance(Counter({str(k): n for k, n in change.items()}), n_done=-len(rows), more=more)
     after = ledger.advance(connection, job_id, by, now)
     moves = [[row.ordinal, ExecutionStatus.RETRYING.value] for row in rows]

@@ -16,6 +16,7 @@ from beacon.domain.states import JOB_OVER, ExecutionStatus, JobStatus, Verdict
 from beacon.errors import ConflictError, NotFoundError
 from beacon.store import ledger
 from beacon.store.bulk import Insert
+from beacon.store.leases import moment
 from beacon.store.ledger import COUNTED
 from beacon.store.tables import executions, jobs, shards
 
@@ -177,11 +178,17 @@ def admitted(connection: Connection, job_id: str, now: float) -> None:
 
 
 def begin(connection: Connection, job_id: str, now: float) -> None:
-    """queued -> running; nothing happens where it already runs."""
+    """queued -> running; nothing happens where it already runs. Its deadline counts from this moment."""
     ledger.lock_job(connection, job_id)
     if connection.scalar(select(jobs.c.status).where(jobs.c.id == job_id)) == JobStatus.QUEUED.value:
-        told = {"what": "running"}
-        ledger.change_status(connection, job_id, now, told, status=JobStatus.RUNNING.value, started_at=now)
+        told, began = {"what": "running"}, moment(connection, now)
+        ledger.change_status(connection, job_id, now, told, status=JobStatus.RUNNING.value, started_at=began)
+
+
+def is_past(connection: Connection, job_id: str, limit_s: float, now: float) -> bool:
+    """Whether the job has run for longer than `limit_s` seconds, by the clock by which it began."""
+    started_at = connection.scalar(select(jobs.c.started_at).where(jobs.c.id == job_id))
+    return started_at is not None and moment(connection, now) > started_at + limit_s
 
 
 def get(connection: Connection, job_id: str) -> Job:

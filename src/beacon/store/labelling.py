@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Subquery, and_, case, delete, func, insert, or_, select
 
+from beacon.store import leases
 from beacon.store.executions import Filter, rank
 from beacon.store.executions import disputed as is_disputed
 from beacon.store.tables import executions, labels, results
@@ -42,7 +43,20 @@ class Unlabelled:
     retracted: bool
 
 
-def unlabelled(connection: Connection, job_id: str, limit: int) -> list[Unlabelled]:
+def unlabelled_part(connection: Connection, job_id: str, owner: str, now: float, limit: int) -> list[Unlabelled]:
+    """Answers for `owner` to classify: those who drive the job share its shards by their numbers, finished ones too.
+
+    While a lease passes on, two may take the same shard for theirs for a moment; both give the same label.
+    """
+    drivers = leases.drivers(connection, job_id, now)
+    if owner not in drivers:
+        return []
+    return unlabelled(connection, job_id, limit, (drivers.index(owner), len(drivers)))
+
+
+def unlabelled(connection: Connection, job_id: str, limit: int, part: tuple[int, int] = (0, 1)) -> list[Unlabelled]:
+    """Answers that Beacon has not classified yet, of shards whose numbers leave `part[0]` divided by `part[1]`."""
+    index, parts = part
     mine = and_(labels.c.execution_id == results.c.execution_id, labels.c.source == MACHINE)
     query = (
         select(
@@ -56,6 +70,7 @@ def unlabelled(connection: Connection, job_id: str, limit: int) -> list[Unlabell
         .join(executions, executions.c.id == results.c.execution_id)
         .outerjoin(labels, mine)
         .where(executions.c.job_id == job_id, labels.c.execution_id.is_(None))
+        .where(executions.c.shard % parts == index)
         .limit(limit)
     )
     return [Unlabelled(*row) for row in connection.execute(query)]

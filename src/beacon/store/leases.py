@@ -40,6 +40,12 @@ def owners_of(connection: Connection, job_id: str) -> set[str]:
     return {owner for owner in (*held, finalizer) if owner is not None}
 
 
+def drivers(connection: Connection, job_id: str, now: float) -> list[str]:
+    """Everyone who drives a shard of the job under a lease that holds, in the order of their names."""
+    held = and_(shards.c.job_id == job_id, shards.c.lease_until >= moment(connection, now))
+    return sorted(owner for owner in connection.scalars(select(shards.c.owner).where(held).distinct()) if owner)
+
+
 def moment(connection: Connection, now: float) -> float:
     """What time it is to leases: `now` on this host's own database, else what the server says."""
     if connection.dialect.name != "postgresql":

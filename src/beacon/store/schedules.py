@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from hashlib import sha256
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
 from beacon.domain.fleet import Fleet
 from beacon.domain.spec import JobSpec
@@ -16,15 +17,29 @@ from beacon.store.tables import jobs, schedules, ticks
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """`cron` is in UTC; `last_tick` is the newest that was run or missed."""
+    """`cron` is in UTC; `last_tick` is the newest that was run or missed.
+
+    Each tick's job has a seed of its own, unless the spec `pins` one: with the same order of dispatch in every run,
+    what a question's place does to its answers would look like something about the question.
+    """
 
     id: str
     name: str
     cron: str
     spec: JobSpec
+    pins: bool
     fleet: Fleet
     created_at: float
     last_tick: float | None
+
+    def spec_at(self, tick_at: float) -> JobSpec:
+        """The spec of the job of this tick; the same whoever asks, and kept with the job."""
+        return self.spec if self.pins else self.spec.model_copy(update={"seed": seed_at(self.id, tick_at)})
+
+
+def seed_at(schedule_id: str, tick_at: float) -> int:
+    """The first 53 bits of SHA-256 over schedule and tick, which anyone can recompute."""
+    return int.from_bytes(sha256(f"beacon.tick\0{schedule_id}\0{tick_at:.0f}".encode()).digest()[:8], "big") >> 11
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +52,20 @@ class Tick:
     status: str | None
 
 
-def add(connection: Connection, schedule_id: str, name: str, cron: str, documents: tuple[str, str], now: float) -> None:
-    """`documents` are the spec and the fleet as JSON."""
+def add(
+    connection: Connection,
+    schedule_id: str,
+    name: str,
+    cron: str,
+    documents: tuple[str, str],
+    now: float,
+    *,
+    pins: bool = True,
+) -> None:
+    """`documents` are the spec and the fleet as JSON; without `pins` the spec's seed is left out."""
     spec_json, fleet_json = documents
+    if not pins:
+        spec_json = json.dumps({k: v for k, v in json.loads(spec_json).items() if k != "seed"}, ensure_ascii=False)
     row = {"id": schedule_id, "name": name, "cron": cron, "spec_json": spec_json, "fleet_json": fleet_json}
     connection.execute(insert(schedules).values(**row, created_at=now))
 
@@ -55,18 +81,21 @@ def active(connection: Connection) -> list[Schedule]:
     """Oldest first."""
     last = select(func.max(ticks.c.tick_at)).where(ticks.c.schedule_id == schedules.c.id).scalar_subquery()
     query = select(schedules, last.label("last_tick")).where(schedules.c.removed_at.is_(None))
-    return [
-        Schedule(
-            row.id,
-            row.name,
-            row.cron,
-            JobSpec.model_validate(json.loads(row.spec_json)),
-            Fleet.model_validate(json.loads(row.fleet_json)),
-            row.created_at,
-            row.last_tick,
-        )
-        for row in connection.execute(query.order_by(schedules.c.created_at))
-    ]
+    return [_schedule(row) for row in connection.execute(query.order_by(schedules.c.created_at)).mappings()]
+
+
+def _schedule(row: RowMapping) -> Schedule:
+    spec = json.loads(row["spec_json"])
+    return Schedule(
+        id=row["id"],
+        name=row["name"],
+        cron=row["cron"],
+        spec=JobSpec.model_validate({"seed": 0} | spec),
+        pins="seed" in spec,
+        fleet=Fleet.model_validate(json.loads(row["fleet_json"])),
+        created_at=row["created_at"],
+        last_tick=row["last_tick"],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,23 +138,23 @@ def history(connection: Connection, schedule_id: str, limit: int = 50) -> list[T
 
 def fire(
     connection: Connection,
-    schedule: Schedule,
+    schedule_id: str,
     tick_at: float,
     job_id: str | None,
-    documents: tuple[str, str, str],
+    job: tuple[JobSpec, tuple[str, str, str]],
     now: float,
 ) -> bool:
     """Notes the tick and makes its job, in one transaction; False where another process was first.
 
-    Without `job_id` the tick is noted as missed.
+    `job` is the spec and its documents, as `jobs.create` takes them. Without `job_id` the tick is noted as missed.
     """
     # Those who come at the same moment wait here, and see the row of the first.
-    connection.execute(select(schedules.c.id).where(schedules.c.id == schedule.id).with_for_update())
-    mine = ticks.c.schedule_id == schedule.id, ticks.c.tick_at == tick_at
+    connection.execute(select(schedules.c.id).where(schedules.c.id == schedule_id).with_for_update())
+    mine = ticks.c.schedule_id == schedule_id, ticks.c.tick_at == tick_at
     if connection.scalar(select(ticks.c.tick_at).where(*mine)) is not None:
         return False
     if job_id is not None:
-        job_queries.create(connection, job_id, schedule.spec, documents, now, f"schedule:{schedule.id}:{tick_at:.0f}")
-    row = {"schedule_id": schedule.id, "tick_at": tick_at, "fired_at": now, "job_id": job_id}
+        job_queries.create(connection, job_id, *job, now, f"schedule:{schedule_id}:{tick_at:.0f}")
+    row = {"schedule_id": schedule_id, "tick_at": tick_at, "fired_at": now, "job_id": job_id}
     connection.execute(insert(ticks).values(row))
     return True

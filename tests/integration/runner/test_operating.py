@@ -9,12 +9,13 @@ import pytest
 
 from beacon.domain.failure import FailureKind
 from beacon.domain.states import JobStatus
-from beacon.errors import ConflictError, InputError, NotFoundError
+from beacon.errors import ConflictError, DatabaseError, InputError, NotFoundError
 from beacon.runner import schedule as schedule_module
-from beacon.runner.admission import documents_of
+from beacon.runner.admission import admit, documents_of
 from beacon.runner.pausing import Pausing
 from beacon.runner.schedule import check_cron, fire_due, newest_tick, next_tick
 from beacon.store import events, interventions, jobs, pauses, schedules
+from beacon.store.database import open_database
 from tests.integration.runner.conftest import CLOCK, spec_of
 from tests.integration.runner.scripted import Scripted, answer, fleet_of, serving
 
@@ -116,6 +117,96 @@ async def test_a_tick_makes_one_job_whoever_looks_at_the_same_moment(bench):
         assert (await bench.job(jobs_made[0])).name == "A job"
 
 
+async def test_each_tick_has_a_seed_of_its_own_unless_the_spec_names_one(bench, monkeypatch):
+    provider = Scripted(prompt)
+    async with serving(provider):
+        fleet = fleet_of({"us": provider})
+        spec_json, fleet_json, _ = documents_of(spec_of(fleet), fleet)
+        for name, pins in (("free", False), ("pinned", True)):
+            row = (name, name, "* * * * *", (spec_json, fleet_json), CLOCK.wall() - 600)
+            await bench.database.write(schedules.add, *row, pins=pins)
+        seeds: dict[str, list[int]] = {"free": [], "pinned": []}
+        for schedule in await bench.database.read(schedules.active):
+            for tick in (60.0, 120.0):
+                job = (spec := schedule.spec_at(tick)), documents_of(spec, fleet)
+                made = f"{schedule.id}-{tick:.0f}"
+                assert await bench.database.write(schedules.fire, schedule.id, tick, made, job, CLOCK.wall())
+                seeds[schedule.id].append((await bench.database.read(jobs.spec_of, made)).seed)
+    assert seeds["pinned"] == [7, 7]
+    assert seeds["free"] == [schedules.seed_at("free", 60.0), schedules.seed_at("free", 120.0)]
+    assert len({*seeds["free"], 7}) == 3
+
+
+async def test_a_server_whose_database_fails_at_a_tick_says_so_and_goes_on(bench, monkeypatch):
+    provider, tries, said = Scripted(prompt), [], []
+
+    async def fails_at_first(*_given):
+        tries.append(None)
+        if len(tries) == 1:
+            raise DatabaseError("the database is away", where="here", todo="wait")
+
+    monkeypatch.setattr("beacon.runner.runner.fire_due", fails_at_first)
+    monkeypatch.setattr("beacon.runner.runner.SCHEDULES_S", 0.05)
+    monkeypatch.setattr("beacon.runner.runner.IDLE_S", 0.02)
+    monkeypatch.setattr("beacon.runner.runner.log.error", lambda what, **more: said.append((what, more)), raising=False)
+    async with serving(provider), bench.runner(fleet_of({"us": provider})) as runner:
+        working = asyncio.create_task(runner.serve())
+        async with asyncio.timeout(20):
+            while len(tries) < 3:
+                await asyncio.sleep(0.01)
+        runner.stop()
+        await working
+    assert [more["why"] for _, more in said] == ["the database is away"]
+
+
+class Skewed:
+    """A clock that is wrong by so many seconds."""
+
+    def __init__(self, by_s: float) -> None:
+        self._by_s = by_s
+
+    def wall(self) -> float:
+        return CLOCK.wall() + self._by_s
+
+    def monotonic(self) -> float:
+        return CLOCK.monotonic()
+
+
+@pytest.mark.parametrize("by_s", [3600.0, -3600.0])
+async def test_a_jobs_deadline_goes_by_the_databases_clock(bench, kind_of_database, by_s):
+    if kind_of_database == "sqlite":
+        pytest.skip("one host's database is that host's clock")
+
+    async def never(_number, _body, _request):
+        await asyncio.sleep(60)
+
+    provider = Scripted(never)
+    async with serving(provider):
+        fleet = fleet_of({"us": provider})
+        job_id = await bench.submit(fleet, limits={"job_deadline": "2s"})
+        await admit(bench.database, job_id, CLOCK)
+        # Begun by a host whose clock is right, driven by one whose clock is not.
+        await bench.database.write(jobs.begin, job_id, CLOCK.wall())
+        began = asyncio.get_running_loop().time()
+        async with bench.runner(fleet) as runner:
+            runner.clock = Skewed(by_s)
+            await asyncio.wait_for(runner.drive(job_id), 30)
+        took = asyncio.get_running_loop().time() - began
+    job = await bench.job(job_id)
+    assert job.stop_kind == FailureKind.JOB_DEADLINE
+    assert took >= 1.9
+
+
+async def test_a_clock_that_is_wrong_makes_no_tick_come_early(bench, kind_of_database):
+    if kind_of_database == "sqlite":
+        pytest.skip("one host's database is that host's clock")
+    provider = Scripted(prompt)
+    async with serving(provider):
+        fleet = fleet_of({"us": provider})
+        await scheduled(bench, fleet, "0 0 1 1 *", CLOCK.wall())
+        assert await fire_due(bench.database, fleet, Skewed(400 * 86_400.0)) == []
+
+
 async def test_a_tick_that_nobody_was_there_for_is_noted_as_missed(bench, monkeypatch):
     provider = Scripted(prompt)
     async with serving(provider):
@@ -166,4 +257,22 @@ def test_the_command_line_of_schedules(tmp_path, capsys):
     schedule_id = capsys.readouterr().out.strip()
     assert app(["schedule", "list", "--json", *database], exit_on_error=False) == 0
     assert json.loads(capsys.readouterr().out)[0]["id"] == schedule_id
+    tick = next_tick("0 6 * * *", CLOCK.wall())
+
+    async def run_one_and_miss_one() -> None:
+        opened = await open_database(f"sqlite:///{tmp_path / 'beacon.db'}")
+        known = (await opened.read(schedules.active))[0]
+        assert not known.pins
+        job = known.spec, documents_of(known.spec, known.fleet)
+        await opened.write(schedules.fire, schedule_id, tick - 86_400, None, job, CLOCK.wall())
+        await opened.write(schedules.fire, schedule_id, tick, "abcd-efgh-jkmn", job, CLOCK.wall())
+        await opened.close()
+
+    asyncio.run(run_one_and_miss_one())
+    assert app(["schedule", "history", schedule_id, *database], exit_on_error=False) == 0
+    newest, missed = capsys.readouterr().out.splitlines()
+    assert newest.endswith("06:00 UTC  abcd-efgh-jkmn  queued")
+    assert missed.endswith("missed")
+    assert app(["schedule", "history", schedule_id, "--json", *database], exit_on_error=False) == 0
+    assert [row["job_id"] for row in json.loads(capsys.readouterr().out)] == ["abcd-efgh-jkmn", None]
     assert app(["schedule", "remove", schedule_id, *database], exit_on_error=False) == 0
