@@ -17,7 +17,9 @@ from beacon.runner.owner import is_dead
 from beacon.store import leases
 from beacon.store.database import open_database, revision_of
 from beacon.store.migrate import REVISIONS
-from beacon.store.workers import listed
+from beacon.store.workers import listed, unserved
+
+MOST_TOLD = 3
 
 
 async def check_house(url: str) -> list[Check]:
@@ -33,12 +35,17 @@ async def _workers(url: str) -> Check:
     try:
         dead = [owner for owner in await database.read(leases.owners) if is_dead(owner)]
         known = await database.read(listed, SystemClock().wall(), dead)
+        lacking = await database.read(unserved, SystemClock().wall(), dead)
     finally:
         await database.close()
     living = [worker for worker in known if worker.alive]
     if not living:
         todo = "start `beacon worker`, unless `beacon serve` or `beacon run` is to drive the jobs itself"
         return warning("workers", "no worker is alive", todo)
+    if lacking:
+        what = "; ".join(f"job {one.job_id} waits: {one.why}" for one in lacking[:MOST_TOLD])
+        more = f"; and {len(lacking) - MOST_TOLD} more" if len(lacking) > MOST_TOLD else ""
+        return warning("workers", what + more, lacking[0].todo)
     by_region = Counter(region for worker in living for region in worker.regions)
     shown = ", ".join(f"{region} {count}" for region, count in sorted(by_region.items()))
     return ok("workers", f"{len(living)} {'is' if len(living) == 1 else 'are'} alive ({shown})")

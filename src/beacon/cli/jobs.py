@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from beacon.cli.document import job_document
-from beacon.cli.driving import how_to_go_on, somebody_drives
+from beacon.cli.driving import how_to_go_on, somebody_drives, waiting_for_workers
 from beacon.cli.reading import with_database
 from beacon.cli.settings import DatabaseOption, JsonOption
 from beacon.cli.terminal import console, say, visible
@@ -19,6 +19,7 @@ from beacon.errors import NotFoundError
 from beacon.store import jobs as job_queries
 from beacon.store.database import Database
 from beacon.store.jobs import Job
+from beacon.store.workers import Unserved
 
 StatusName = Literal["queued", "running", "finalizing", "completed", "failed", "cancelled"]
 MOST = 10_000
@@ -36,21 +37,24 @@ def jobs(
     Example: `beacon jobs --limit 5`
     """
 
-    async def read(opened: Database) -> tuple[list[Job], set[str]]:
+    async def read(opened: Database) -> tuple[list[Job], set[str], list[Unserved]]:
         page = await opened.read(job_queries.list_page, limit=limit, statuses=(status,) if status else ())
-        return page, {job.id for job in page if not job.over and not await somebody_drives(opened, job.id)}
+        idle = {job.id for job in page if not job.over and not await somebody_drives(opened, job.id)}
+        return page, idle, await waiting_for_workers(opened)
 
     try:
-        found, idle = with_database(database, read)
+        found, idle, lacking = with_database(database, read)
     except NotFoundError as missing:
         # No database yet means no jobs yet; where it would be is said, for a mistyped address.
-        found, idle = [], set()
+        found, idle, lacking = [], set(), []
         say(missing.what)
     if as_json:
         print(json.dumps([job_document(job) for job in found], ensure_ascii=False))
     elif found:
         console().print(_table(found))
-        for job_id in (job.id for job in found if job.id in idle):
+        for one in lacking:
+            say(f"Job {one.job_id} waits, {one.executions:,} executions: {one.why}; {one.todo}.")
+        for job_id in (job.id for job in found if job.id in idle - {one.job_id for one in lacking}):
             say(f"No process runs job {job_id}: {how_to_go_on(job_id)}.")
     else:
         print("No such jobs." if status else "No jobs yet. Start one: beacon run examples/quickstart.yaml --fleet lab")

@@ -55,14 +55,13 @@ def worker(
 async def _work(url: str, fleet: str | None, wanted: tuple[str, ...], concurrency: int, lease_s: float) -> ExitCode:
     configure_logs()
     async with embedded(url, fleet, lease_s=lease_s) as house:
-        regions = _regions(wanted, house.fleet.regions)
-        worker = Worker(house.runner, regions, concurrency)
+        worker = Worker(house.runner, _regions(wanted, house.fleet.regions), concurrency)
         Interruption(worker)
-        print(f"Worker for {', '.join(regions)} is up (Ctrl-C ends it)", file=sys.stderr, flush=True)
+        print(f"Worker for {', '.join(sorted(worker.regions))} is up (Ctrl-C ends it)", file=sys.stderr, flush=True)
         await worker.run()
     return ExitCode.INTERRUPTED
 
 
 def _regions(wanted: tuple[str, ...], served: tuple[str, ...]) -> tuple[str, ...]:
-    """Canonical and served by the fleet; all of the fleet's where none is named. Raises InputError."""
-    return tuple(dict.fromkeys(resolve(region, served) for region in wanted)) or served
+    """Canonical and served by the fleet. Raises InputError."""
+    return tuple(dict.fromkeys(resolve(region, served) for region in wanted))

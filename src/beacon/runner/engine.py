@@ -46,17 +46,22 @@ class Handlers:
     tidy: Callable[[], Awaitable[None]]
 
 
+MORE_QUEUES = 16
+"""Queues that may be added while the engine runs: each needs a connection to listen on."""
+
+
 class Engine:
     """Runs tasks of the given queues until `stop`. `slots` says how many of a queue run at once."""
 
     def __init__(self, url: str, slots: dict[str, int], handlers: Handlers) -> None:
-        self._slots = slots
+        self._slots = dict(slots)
         self._stopping = asyncio.Event()
+        self._added = asyncio.Event()
         connector = procrastinate.PsycopgConnector(
             conninfo=url,
             min_size=1,
-            # One of each queue listens for news, the rest serve.
-            max_size=len(slots) + 3,
+            # One of each queue listens for news, the rest serve; they are opened as they are needed.
+            max_size=len(slots) + MORE_QUEUES + 3,
             timeout=CONNECTION_S,
             kwargs=connection_arguments("beacon-engine"),
         )
@@ -65,6 +70,11 @@ class Engine:
 
     def stop(self) -> None:
         self._stopping.set()
+
+    def add(self, queue: str, slots: int) -> None:
+        """Runs tasks of this queue, too, from now on; those of the others go on undisturbed."""
+        self._slots[queue] = slots
+        self._added.set()
 
     async def run(self) -> None:
         """A return of the engine that nobody asked for is a failure like any other: it is started again."""
@@ -81,16 +91,22 @@ class Engine:
 
     async def _run_queues(self) -> None:
         """One worker of the engine each queue, so that a slow region never takes another's slots."""
-        running = {asyncio.create_task(self._run_queue(queue, slots)) for queue, slots in self._slots.items()}
+        running: dict[str, asyncio.Task[None]] = {}
         asked = asyncio.create_task(self._stopping.wait())
         try:
-            await asyncio.wait({asked, *running}, return_when=asyncio.FIRST_COMPLETED)
+            while not asked.done() and not any(task.done() for task in running.values()):
+                self._added.clear()
+                for queue in self._slots.keys() - running.keys():
+                    running[queue] = asyncio.create_task(self._run_queue(queue, self._slots[queue]))
+                added = asyncio.create_task(self._added.wait())
+                await asyncio.wait({asked, added, *running.values()}, return_when=asyncio.FIRST_COMPLETED)
+                added.cancel()
         finally:
             asked.cancel()
-            ended = [task for task in running if task.done()]
-            for task in running:
+            ended = [task for task in running.values() if task.done()]
+            for task in running.values():
                 task.cancel()
-            await asyncio.wait(running)
+            await asyncio.wait(running.values())
         for task in ended:
             task.result()
 

@@ -12,7 +12,7 @@ from beacon.domain.fleet import Fleet
 from beacon.domain.states import TERMINAL, ExecutionStatus, JobStatus
 from beacon.domain.waterfall import AttemptTimes, Waterfall, waterfall
 from beacon.runner.owner import is_dead
-from beacon.store import executions, jobs, leases
+from beacon.store import executions, jobs, leases, workers
 from beacon.store.database import Database
 from beacon.store.group_items import CHOSEN
 
@@ -140,6 +140,10 @@ async def _waiting(
     job = await database.read(jobs.get, row["job_id"])
     owners = await database.read(leases.owners_of, job.id)
     since = _last_end(attempts) or row["queued_at"]
+    unserved = await database.read(workers.unserved, now, [owner for owner in owners if is_dead(owner)], job.id)
+    for lacking in unserved:
+        if lacking.region == row["region"]:
+            return Waiting(f"a worker of its region: {lacking.why}; {lacking.todo}", Stage.QUEUE.value, since, None)
     if all(is_dead(owner) for owner in owners):
         what = "a process that runs the job: none does"
         if job.status is not JobStatus.QUEUED:

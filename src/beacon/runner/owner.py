@@ -17,6 +17,9 @@ RENEWALS = 4
 """A lease is renewed this often within the time that it holds."""
 
 
+_ENDED = frozenset("ZX")
+
+
 def new_owner() -> str:
     """This process as an owner: host, process id, the moment the process began, and a random part."""
     pid = os.getpid()
@@ -24,7 +27,10 @@ def new_owner() -> str:
 
 
 def is_dead(owner: str) -> bool:
-    """True only where it is certain: a process of this host that has ended, or whose id was given to another."""
+    """True only where it is certain: a process of this host that has ended, or whose id was given to another.
+
+    One that was killed and whose parent has not asked for its end yet has ended too.
+    """
     host, pid_text, began, _ = owner.split("|")
     if host != socket.gethostname():
         return False
@@ -39,9 +45,10 @@ def is_dead(owner: str) -> bool:
 
 
 def _began(pid: int) -> str:
-    """Clock ticks from boot to the process's start, as Linux tells them (proc(5)); empty elsewhere."""
+    """Clock ticks from boot to the process's start, as Linux tells them (proc(5)); empty elsewhere, and of a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return ""
-    return stat.rpartition(")")[2].split()[19]
+    fields = stat.rpartition(")")[2].split()
+    return "" if fields[0] in _ENDED else fields[19]

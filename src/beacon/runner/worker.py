@@ -24,6 +24,7 @@ from beacon.runner.same_fleet import check_same_kind
 from beacon.runner.under_way import JobsUnderWay
 from beacon.store import jobs, leases, tasks, workers
 from beacon.store.leases import Shard
+from beacon.store.workers import Unserved
 
 log = structlog.get_logger()
 
@@ -43,24 +44,29 @@ def _end_process() -> None:
 
 
 class Worker:
-    """Takes tasks of `regions`, and of admission and finalizing, until `stop`."""
+    """Takes tasks of `regions`, and of admission and finalizing, until `stop`.
+
+    Without `regions` it serves those of its fleet, also such as a reload of the fleet brings.
+    """
 
     def __init__(
         self,
         runner: Runner,
-        regions: Sequence[str],
+        regions: Sequence[str] = (),
         concurrency: int = CONCURRENCY,
         *,
         fenced: Callable[[], None] = _end_process,
     ) -> None:
-        self.regions = frozenset(regions)
+        self._follows_fleet = not regions
+        self.regions = frozenset(regions or runner.router.fleet.regions)
         self._runner = runner
         self._database = runner.database
         self._concurrency = concurrency
         self._fenced = fenced
         self._under_way = JobsUnderWay(runner)
         self._stopping = asyncio.Event()
-        slots = {tasks.queue_of(region): concurrency for region in regions}
+        self._unserved: set[Unserved] = set()
+        slots = {tasks.queue_of(region): concurrency for region in self.regions}
         handlers = Handlers(self._admit, self._drive, self._finalize, self._tidy)
         self._engine = Engine(self._database.url, {**slots, tasks.JOBS_QUEUE: JOBS_AT_ONCE}, handlers)
 
@@ -161,8 +167,10 @@ class Worker:
                 return
             try:
                 await self._runner.fire_schedules()
+                await self._follow_fleet()
                 await self._enqueue()
                 await self._tidy()
+                await self._tell_unserved()
             except BeaconError as error:
                 log.warning("no look for lost work", why=error.what, where=error.where)
 
@@ -172,6 +180,27 @@ class Worker:
 
     async def _tidy(self) -> None:
         await self._database.write_at_once(tasks.clear_abandoned, SILENT_S)
+
+    async def _follow_fleet(self) -> None:
+        """Serves what its fleet has gained. What it lost is not given up: tasks wait for what a reload may bring back."""
+        gained = frozenset(self._runner.router.fleet.regions) - self.regions
+        if not (self._follows_fleet and gained):
+            return
+        self.regions |= gained
+        for region in gained:
+            self._engine.add(tasks.queue_of(region), self._concurrency)
+        log.info("regions of the fleet are served from now on", regions=sorted(gained))
+        await self._announce()
+
+    async def _tell_unserved(self) -> None:
+        """Says once of each job and region that no living worker serves it."""
+        dead = await self._runner.dead_owners()
+        found = await self._database.read(workers.unserved, self._runner.clock.wall(), dead)
+        told = {(lacking.job_id, lacking.region) for lacking in self._unserved}
+        for lacking in found:
+            if (lacking.job_id, lacking.region) not in told:
+                log.warning("job waits for a worker", job=lacking.job_id, why=lacking.why, todo=lacking.todo)
+        self._unserved = set(found)
 
     async def _announce(self) -> None:
         now = self._runner.clock.wall()

@@ -60,6 +60,13 @@ def _free(
     return or_(owner.is_(None), until < now, owner.in_(dead))
 
 
+def driven(at: float, dead: Collection[str]) -> ColumnElement[bool]:
+    """Whether somebody who lives drives a shard of the same job and region."""
+    other = shards.alias()
+    free = _free(other.c.owner, other.c.lease_until, at, dead)
+    return exists().where(other.c.job_id == shards.c.job_id, other.c.region == shards.c.region, ~free)
+
+
 def take_shard(
     connection: Connection,
     job_id: str,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, not_, select, update
 
-from beacon.store.leases import moment
-from beacon.store.tables import workers
+from beacon.domain.states import JobStatus
+from beacon.store.leases import driven, moment
+from beacon.store.tables import jobs, shards, workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,12 @@ def announce(
 ) -> None:
     """Says that the worker lives, and until when that is to be believed; those that are long gone are forgotten."""
     at = moment(connection, now)
-    lasts = {"seen_at": at, "alive_until": at + until - now}
+    served = " ".join(sorted(regions))
+    lasts = {"seen_at": at, "alive_until": at + until - now, "regions": served, "concurrency": concurrency}
     if connection.execute(update(workers).where(workers.c.owner == owner).values(lasts)).rowcount:
         return
     connection.execute(delete(workers).where(workers.c.alive_until < at - FORGOTTEN_S))
-    fixed = {"owner": owner, "regions": " ".join(sorted(regions)), "concurrency": concurrency, "started_at": at}
-    connection.execute(insert(workers).values({**fixed, **lasts}))
+    connection.execute(insert(workers).values({"owner": owner, "started_at": at, **lasts}))
 
 
 FORGOTTEN_S = 86_400.0
@@ -69,3 +70,42 @@ def listed(connection: Connection, now: float, dead: Collection[str] = ()) -> Se
 def served_regions(connection: Connection, now: float, dead: Collection[str] = ()) -> frozenset[str]:
     """The regions that living workers serve."""
     return frozenset().union(*(worker.regions for worker in listed(connection, now, dead) if worker.alive))
+
+
+@dataclass(frozen=True, slots=True)
+class Unserved:
+    """Open executions of a job in a region that no living worker serves, and that nobody else drives."""
+
+    job_id: str
+    region: str
+    executions: int
+
+    @property
+    def why(self) -> str:
+        return f"no living worker serves {self.region}"
+
+    @property
+    def todo(self) -> str:
+        return f"start `beacon worker --region {self.region}` with a fleet that has the region"
+
+
+def unserved(
+    connection: Connection, now: float, dead: Collection[str] = (), job_id: str | None = None
+) -> list[Unserved]:
+    """What waits for a worker of its region, of one job or of all. Nothing where no worker lives at all: there the
+    jobs are not left to workers."""
+    served = served_regions(connection, now, dead)
+    if not served:
+        return []
+    at = moment(connection, now)
+    open_here = and_(jobs.c.status == JobStatus.RUNNING.value, shards.c.done < shards.c.size)
+    query = (
+        select(shards.c.job_id, shards.c.region, func.sum(shards.c.size - shards.c.done))
+        .join(jobs, jobs.c.id == shards.c.job_id)
+        .where(open_here, shards.c.region.not_in(served), not_(driven(at, dead)))
+        .group_by(shards.c.job_id, shards.c.region)
+        .order_by(shards.c.job_id, shards.c.region)
+    )
+    if job_id is not None:
+        query = query.where(shards.c.job_id == job_id)
+    return [Unserved(row[0], row[1], int(row[2])) for row in connection.execute(query)]

@@ -14,7 +14,7 @@ from beacon import __version__
 from beacon.domain.clock import Clock, SystemClock
 from beacon.domain.fleet import Fleet
 from beacon.errors import BeaconError
-from beacon.store import jobs
+from beacon.store import workers
 from beacon.store.database import Database
 from beacon.web import api, evidence, problems
 from beacon.web.access import Access, Key
@@ -33,7 +33,7 @@ from beacon.web.portal import Here, Portal, portal_of
 from beacon.web.problems import Problem, RefusedError, Told
 from beacon.web.providers import ProviderChanges, Snapshot
 from beacon.web.rates import Rate
-from beacon.web.shapes import Health
+from beacon.web.shapes import Health, Readiness, waiting_regions
 from beacon.web.summaries import Summaries
 from beacon.web.watch import Watches
 
@@ -125,10 +125,10 @@ def _add_plumbing(app: FastAPI) -> None:
         return Health(status="ok")
 
     @app.get("/readyz", tags=["health"], responses={503: api.PROBLEMS[503]})
-    async def readyz(portal: Here) -> Health:
-        """The database can be read."""
-        await portal.database.read(jobs.list_page, limit=1)
-        return Health(status="ready")
+    async def readyz(portal: Here) -> Readiness:
+        """The database can be read; what waits for a worker that is not there is told beside it."""
+        found = await portal.database.read(workers.unserved, portal.clock.wall())
+        return Readiness(status="ready", waits=waiting_regions(found))
 
     @app.get(PREFIX + "/{version}/{name:path}", include_in_schema=False)
     async def static(version: str, name: str, request: Request, portal: Here) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, Field
@@ -10,6 +11,7 @@ from pydantic import BaseModel, Field
 from beacon.domain.states import ExecutionStatus, JobStatus, Verdict
 from beacon.store.group_items import CHOSEN
 from beacon.store.jobs import Job
+from beacon.store.workers import Unserved
 
 T = TypeVar("T")
 
@@ -173,3 +175,36 @@ class RetryOut(BaseModel):
 
 class Health(BaseModel):
     status: str
+
+
+class WaitingRegion(BaseModel):
+    """Open executions, of so many jobs, that wait for a worker of their region."""
+
+    region: str
+    jobs: int
+    executions: int
+    why: str
+    todo: str
+
+
+class Readiness(Health):
+    """`waits` takes no server out of service: it tells what the workers that live cannot do."""
+
+    waits: list[WaitingRegion]
+
+
+def waiting_regions(found: Sequence[Unserved]) -> list[WaitingRegion]:
+    """By region, without a job's name: whoever reaches the server may read it."""
+    by_region: dict[str, list[Unserved]] = {}
+    for one in found:
+        by_region.setdefault(one.region, []).append(one)
+    return [
+        WaitingRegion(
+            region=region,
+            jobs=len(some),
+            executions=sum(one.executions for one in some),
+            why=some[0].why,
+            todo=some[0].todo,
+        )
+        for region, some in by_region.items()
+    ]

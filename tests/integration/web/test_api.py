@@ -224,4 +224,4 @@ async def test_the_description_names_every_route_and_one_shape_of_errors(client)
 
 async def test_health_and_readiness(client, database):
     assert (await client.get("/healthz")).json() == {"status": "ok"}
-    assert (await client.get("/readyz")).json() == {"status": "ready"}
+    assert (await client.get("/readyz")).json() == {"status": "ready", "waits": []}

@@ -53,7 +53,7 @@ class Hall:
             Analyst() as analyst,
             Runner(database, router, CLOCK, analyst=analyst, rng=random.Random(1), lease_s=lease_s) as runner,
         ):
-            worker = Worker(runner, regions or fleet.regions, fenced=lambda: self.fenced.append(worker))
+            worker = Worker(runner, regions, fenced=lambda: self.fenced.append(worker))
             running = asyncio.create_task(worker.run())
             try:
                 yield worker
