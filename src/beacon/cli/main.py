@@ -58,6 +58,7 @@ COMMANDS = {
     "lab": Command(PROCESSES, "Simulated providers in the foreground."),
     "pause": Command(PROCESSES, "Send nothing new to a provider or a region, until it is resumed."),
     "resume": Command(PROCESSES, "End a pause."),
+    "limit": Command(PROCESSES, "Have at most so many requests under way at a provider or a region."),
     "migrate": Command(PROCESSES, "Bring the database up to date, or move a SQLite history to PostgreSQL."),
     "doctor": Command(PROCESSES, "Whether database, key and providers are fit for a job."),
     "verify": Command(EVIDENCE, "Check a job's bundle offline, without trusting whoever made it."),

@@ -16,10 +16,11 @@ from beacon.domain.failure import FailureKind
 from beacon.domain.fleet import Provider
 from beacon.domain.spec import SpecDocument, check_against_fleet
 from beacon.errors import NotFoundError
-from beacon.runner.admission import submit
+from beacon.runner.admission import documents_of, new_job_id, submit
 from beacon.runner.analyst import Analyst
 from beacon.runner.inputs import complete
-from beacon.store import interventions, pauses
+from beacon.runner.schedule import check_cron
+from beacon.store import interventions, leases, limits, pauses, schedules
 from beacon.store.executions import Filter
 from beacon.web.access import Key
 from beacon.web.actions import Retried, Submitted
@@ -72,6 +73,28 @@ class LocalActions:
             self._provider(name)
         await self._house.database.write(pauses.resume, name, self._clock.wall())
         self._house.router.resume(name)
+
+    async def limit(self, name: str, at_most: int, why: str) -> None:
+        if name not in self._house.router.fleet.regions:
+            self._provider(name)
+        await self._house.database.write(limits.put, name, at_most, why, self._clock.wall())
+
+    async def lift(self, name: str) -> None:
+        await self._house.database.write(limits.lift, name, self._clock.wall())
+
+    async def add_schedule(self, document: SpecDocument, cron: str) -> str:
+        check_cron(cron, "cron")
+        spec = complete(document, "the spec")
+        check_against_fleet(spec, self._house.fleet, "the spec")
+        spec_json, fleet_json, _ = documents_of(spec, self._house.fleet)
+        schedule_id, pins = new_job_id(), document.seed is not None
+        now = await self._house.database.read(leases.moment, self._clock.wall())
+        given = (schedule_id, spec.name, cron, (spec_json, fleet_json), now)
+        await self._house.database.write(schedules.add, *given, pins=pins)
+        return schedule_id
+
+    async def remove_schedule(self, schedule_id: str) -> None:
+        await self._house.database.write(schedules.remove, schedule_id, self._clock.wall())
 
     def _provider(self, name: str) -> Provider:
         found = next((p for p in self._house.router.fleet.providers if p.name == name), None)

@@ -23,7 +23,7 @@ from beacon.router.slots import Slots
 from beacon.router.transports.base import Call, Transport
 from beacon.router.wire import Wire
 
-_START, _PAUSE, _EJECTION = "start", "pause", "ejection"
+_START, _PAUSE, _EJECTION, _ORDER = "start", "pause", "ejection", "order"
 _OVERLOAD = frozenset({429, 503, 529})
 SLOW = 2.0
 """A time-out is held against a provider that had so many times the time that its answers take."""
@@ -70,6 +70,7 @@ class Lane:
         self.ejection = Ejection(rng)
         self.closing = Closing()
         self.paused: str | None = None
+        self.ordered: int | None = None
         self.removed = False
         self._latencies: dict[str, PeakEwma] = {}
         self._changes = changes
@@ -133,6 +134,16 @@ class Lane:
             self.paused = None
             self._changes.note(self.provider.name, "resumed", "takes new work again", why)
             self.slots.cap(_PAUSE, None)
+
+    def limit_to(self, order: tuple[int, str] | None) -> None:
+        """At most so many at once, with the reason; None for no more than its own limit."""
+        at_most, why = order or (None, "an operator said so")
+        if at_most == self.ordered:
+            return
+        self.ordered = at_most
+        told = "is limited no more" if at_most is None else f"may have {at_most} requests under way at most"
+        self._changes.note(self.provider.name, "limit", told, why)
+        self.slots.cap(_ORDER, at_most)
 
     def follow_fleet(self, wire: Wire) -> None:
         """Another wire, and the bounds that come with it, from now on."""
@@ -231,7 +242,7 @@ class Lane:
             models=tuple(self.provider.models),
             state=self._state(now),
             in_flight=self.slots.in_flight,
-            limit=self.slots.limit,
+            limit=self.slots.limit if self.ordered is None else min(self.slots.limit, self.ordered),
             waiting=self.slots.waiting,
             blocked_until=None if until is None else self.clock.wall() + until - now,
             blocked_why=why,

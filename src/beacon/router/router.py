@@ -60,6 +60,7 @@ class Router:
         self._registry.follow(self._registry.wires(fleet, base))
         self._lines: dict[tuple[str, str, frozenset[str], str | None], Line] = {}
         self._paused: dict[str, str] = {}
+        self._limited: dict[str, tuple[int, str]] = {}
         self._keeping: dict[Lane, asyncio.Task[None]] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._reloading = asyncio.Lock()
@@ -100,6 +101,7 @@ class Router:
             gone, retired = self._registry.follow(wires)
             self.fleet, self._base = fleet, base
             self._pause_as_asked()
+            self._limit_as_asked()
             self._registry.relieve()
             for asked, line in tuple(self._lines.items()):
                 line.change(lane.slots for lane in self._candidates(*asked))
@@ -143,6 +145,27 @@ class Router:
             why = self._paused.get(lane.provider.name) or self._paused.get(lane.provider.region)
             if why is not None:
                 lane.pause(why)
+
+    def limit(self, name: str, at_most: int, why: str) -> None:
+        """The provider of that name, or each of the region, has so many requests under way at most until `unlimit`.
+
+        The fleet's `concurrency` and what is learnt from refusals hold beside it.
+        Raises InputError for an unknown name.
+        """
+        self._registry.named(name)
+        self._limited[name] = (at_most, why)
+        self._limit_as_asked()
+
+    def unlimit(self, name: str) -> None:
+        """Undoes `limit` of the same name. Raises InputError for an unknown name."""
+        self._registry.named(name)
+        self._limited.pop(name, None)
+        self._limit_as_asked()
+
+    def _limit_as_asked(self) -> None:
+        for lane in self._registry.lanes.values():
+            asked = [self._limited.get(name) for name in (lane.provider.name, lane.provider.region)]
+            lane.limit_to(min((one for one in asked if one is not None), default=None))
 
     async def prewarm(self, cells: Iterable[tuple[str, str]]) -> None:
         """Wakes the providers of these (model, region) that can be cold and whose `keep_warm` asks for it.

@@ -22,13 +22,13 @@ LATE_S = 3600.0
 """A tick that nobody was there to run within this time is noted as missed; of several, only the newest is run."""
 
 
-def check_cron(expression: str) -> None:
+def check_cron(expression: str, where: str = "--cron") -> None:
     """Raises InputError for what is not a cron expression of five fields."""
     try:
         CronSim(expression, datetime.now(UTC))
     except CronSimError as error:
         todo = "write five fields, for example '0 6 * * 1' for Mondays at 06:00 UTC"
-        raise InputError(f"{expression!r} is not a cron expression: {error}", where="--cron", todo=todo) from error
+        raise InputError(f"{expression!r} is not a cron expression: {error}", where=where, todo=todo) from error
 
 
 def newest_tick(expression: str, now: float) -> float:

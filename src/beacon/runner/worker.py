@@ -182,7 +182,7 @@ class Worker:
         await self._database.write_at_once(tasks.clear_abandoned, SILENT_S)
 
     async def _follow_fleet(self) -> None:
-        """Serves what its fleet has gained. What it lost is not given up: tasks wait for what a reload may bring back."""
+        """Serves what its fleet has gained. What it lost is not given up: a reload may bring it back."""
         gained = frozenset(self._runner.router.fleet.regions) - self.regions
         if not (self._follows_fleet and gained):
             return

@@ -271,3 +271,10 @@ def unfinished(connection: Connection) -> list[Job]:
     open_statuses = [s.value for s in JobStatus if s not in JOB_OVER]
     query = select(*_COLUMNS).where(jobs.c.status.in_(open_statuses)).order_by(jobs.c.created_at)
     return [_job(row) for row in connection.execute(query).mappings()]
+
+
+def tell_unfinished(connection: Connection, told: dict[str, Any], now: float) -> None:
+    """Every open job says in its own events what an operator did."""
+    for job in unfinished(connection):
+        row = ledger.change_job(connection, job.id)
+        ledger.append_event(connection, row, now, "operator", told)

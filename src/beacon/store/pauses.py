@@ -8,7 +8,6 @@ from sqlalchemy import Connection, delete, insert, select
 
 from beacon.errors import ConflictError, NotFoundError
 from beacon.store import jobs as job_queries
-from beacon.store import ledger
 from beacon.store.tables import pauses
 
 
@@ -30,7 +29,7 @@ def pause(connection: Connection, name: str, why: str, now: float) -> None:
     if connection.scalar(select(pauses.c.name).where(pauses.c.name == name)):
         raise ConflictError(f"{name} is paused already", todo=f"`beacon resume {name}` ends that")
     connection.execute(insert(pauses).values(name=name, why=why, paused_at=now))
-    _tell(connection, {"what": "paused", "name": name, "why": why}, now)
+    job_queries.tell_unfinished(connection, {"what": "paused", "name": name, "why": why}, now)
 
 
 def resume(connection: Connection, name: str, now: float) -> None:
@@ -38,11 +37,4 @@ def resume(connection: Connection, name: str, now: float) -> None:
     if not connection.execute(delete(pauses).where(pauses.c.name == name)).rowcount:
         paused = ", ".join(pause.name for pause in current(connection)) or "nothing"
         raise NotFoundError(f"{name} is not paused", todo=f"paused now: {paused}")
-    _tell(connection, {"what": "resumed", "name": name}, now)
-
-
-def _tell(connection: Connection, told: dict[str, str], now: float) -> None:
-    """Every open job says so in its own events."""
-    for job in job_queries.unfinished(connection):
-        row = ledger.change_job(connection, job.id)
-        ledger.append_event(connection, row, now, "operator", told)
+    job_queries.tell_unfinished(connection, {"what": "resumed", "name": name}, now)

@@ -292,6 +292,16 @@ pauses = Table(
     Column("paused_at", Double, nullable=False),
 )
 
+limits = Table(
+    "limits",
+    metadata,
+    # A provider or a region: so many requests under way at each provider of it, in each process, and no more.
+    Column("name", Text, primary_key=True),
+    Column("at_most", Integer, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("set_at", Double, nullable=False),
+)
+
 schedules = Table(
     "schedules",
     metadata,

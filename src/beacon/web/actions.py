@@ -53,6 +53,23 @@ class Actions(Protocol):
         """Undoes a pause of the same name. Raises NotFoundError where there is none."""
         ...
 
+    async def limit(self, name: str, at_most: int, why: str) -> None:
+        """The provider, or each of the region, has at most so many requests under way in each process, until the limit
+        is lifted. Raises NotFoundError for an unknown name."""
+        ...
+
+    async def lift(self, name: str) -> None:
+        """Undoes a limit of the same name. Raises NotFoundError where there is none."""
+        ...
+
+    async def add_schedule(self, document: SpecDocument, cron: str) -> str:
+        """The id of a schedule that runs the spec at the times of `cron`, in UTC. Raises DocumentError, InputError."""
+        ...
+
+    async def remove_schedule(self, schedule_id: str) -> None:
+        """Ends a schedule; its jobs and its history stay. Raises NotFoundError."""
+        ...
+
     async def retry(self, job_id: str, *, kind: str | None = None, execution_ids: Sequence[str] = ()) -> Retried:
         """Reopens unsuccessful executions: all, those of a kind, or those named, and has them run.
 

@@ -16,7 +16,7 @@ from beacon.domain.fleet import Fleet
 from beacon.errors import BeaconError
 from beacon.store import workers
 from beacon.store.database import Database
-from beacon.web import api, evidence, problems
+from beacon.web import api, evidence, operating, problems
 from beacon.web.access import Access, Key
 from beacon.web.actions import Actions
 from beacon.web.assets import PREFIX, Assets
@@ -94,6 +94,7 @@ def create_app(
     )
     for pages in (
         api,
+        operating,
         evidence,
         job_pages,
         new,

@@ -11,10 +11,10 @@ from beacon.domain.failure import FailureKind
 from beacon.domain.states import JobStatus
 from beacon.errors import ConflictError, DatabaseError, InputError, NotFoundError
 from beacon.runner import schedule as schedule_module
-from beacon.runner.admission import admit, documents_of
+from beacon.runner.admission import admit, documents_of, submit
 from beacon.runner.pausing import Pausing
 from beacon.runner.schedule import check_cron, fire_due, newest_tick, next_tick
-from beacon.store import events, interventions, jobs, pauses, schedules
+from beacon.store import events, interventions, jobs, limits, pauses, schedules
 from beacon.store.database import open_database
 from tests.integration.runner.conftest import CLOCK, spec_of
 from tests.integration.runner.scripted import Scripted, answer, fleet_of, serving
@@ -27,6 +27,7 @@ async def prompt(_number, _body, _request):
 class Switches:
     def __init__(self) -> None:
         self.paused: dict[str, str] = {}
+        self.limited: dict[str, int] = {}
 
     def pause(self, name: str, why: str) -> None:
         if name == "nowhere":
@@ -35,6 +36,12 @@ class Switches:
 
     def resume(self, name: str) -> None:
         del self.paused[name]
+
+    def limit(self, name: str, at_most: int, why: str) -> None:
+        self.limited[name] = at_most
+
+    def unlimit(self, name: str) -> None:
+        del self.limited[name]
 
 
 async def test_a_pause_reaches_the_router_and_every_open_job_tells_of_it(bench):
@@ -60,6 +67,62 @@ async def test_a_pause_reaches_the_router_and_every_open_job_tells_of_it(bench):
         ("paused", "us"), ("paused", "nowhere"), ("resumed", "us"),
     ]  # fmt: skip
     assert told[0].data["why"] == "asked to"
+
+
+async def test_a_limit_reaches_the_router_is_replaced_and_lifted_and_every_open_job_tells_of_it(bench):
+    provider = Scripted(prompt)
+    async with serving(provider):
+        job_id = await bench.submit(fleet_of({"us": provider}))
+    router = Switches()
+    pausing = Pausing(bench.database, router)
+    for at_most in (4, 2):
+        await bench.database.write(limits.put, "us", at_most, "others need it", 5.0)
+        await pausing.follow()
+        assert router.limited == {"us": at_most}
+    await bench.database.write(limits.lift, "us", 7.0)
+    await pausing.follow()
+    assert router.limited == {}
+    with pytest.raises(NotFoundError, match="not limited"):
+        await bench.database.write(limits.lift, "us", 8.0)
+    with pytest.raises(InputError, match="lets nothing through"):
+        await bench.database.write(limits.put, "us", 0, "none", 8.0)
+    told = [event.data for event in await bench.database.read(events.after, job_id, 0) if event.kind == "operator"]
+    assert [(data["what"], data.get("at_most")) for data in told] == [
+        ("limited", 4),
+        ("limited", 2),
+        ("unlimited", None),
+    ]
+    assert told[0]["why"] == "others need it"
+
+
+async def test_a_limit_holds_back_what_a_running_job_sends_and_lifting_it_lets_it_go(bench):
+    gate = asyncio.Event()
+
+    async def held(_number, _body, _request):
+        await gate.wait()
+        return answer()
+
+    provider = Scripted(held)
+    async with serving(provider):
+        fleet = fleet_of({"us": provider})
+        await bench.database.write(limits.put, "us", 2, "others need it", CLOCK.wall())
+        job_id = await bench.submit(fleet, questions=4)
+        async with bench.runner(fleet) as runner:
+            driving = asyncio.create_task(runner.drive(job_id))
+            async with asyncio.timeout(30):
+                while provider.in_flight < 2:
+                    await asyncio.sleep(0.02)
+            snapshot = runner.router.snapshot()[0]
+            assert (snapshot.in_flight, snapshot.limit, snapshot.ceiling) == (2, 2, 4)
+            assert provider.most_in_flight == 2
+            await bench.database.write(limits.lift, "us", CLOCK.wall())
+            async with asyncio.timeout(30):
+                while provider.in_flight < 4:
+                    await asyncio.sleep(0.02)
+            gate.set()
+            await asyncio.wait_for(driving, 30)
+    assert (await bench.job(job_id)).counts["completed"] == 8
+    assert provider.most_in_flight == 4
 
 
 async def test_stragglers_end_with_a_reason_and_the_job_completes(bench):
@@ -276,3 +339,39 @@ def test_the_command_line_of_schedules(tmp_path, capsys):
     assert app(["schedule", "history", schedule_id, "--json", *database], exit_on_error=False) == 0
     assert [row["job_id"] for row in json.loads(capsys.readouterr().out)] == ["abcd-efgh-jkmn", None]
     assert app(["schedule", "remove", schedule_id, *database], exit_on_error=False) == 0
+
+
+def test_the_command_line_of_limits_and_what_show_tells(tmp_path, capsys):
+    from beacon.cli.main import build_app
+
+    database = ["--database", str(tmp_path / "beacon.db")]
+    app = build_app(overview=False)
+    fleet = fleet_of({"us": Scripted(prompt)}, url="http://127.0.0.1:1/v1")
+
+    async def submitted() -> str:
+        opened = await open_database(f"sqlite:///{tmp_path / 'beacon.db'}")
+        job_id, _ = await submit(opened, spec_of(fleet), fleet, CLOCK)
+        await opened.close()
+        return job_id
+
+    job_id = asyncio.run(submitted())
+
+    def run(*arguments: str) -> str:
+        app([*arguments, *database], exit_on_error=False)
+        return capsys.readouterr().out
+
+    run("limit", "us", "2", "--why", "others need it")
+    run("pause", "us-a", "--why", "asked to")
+    told = json.loads(run("show", job_id, "--json"))
+    assert [(one["name"], one["at_most"], one["why"]) for one in told["limits"]] == [("us", 2, "others need it")]
+    assert [(one["name"], one["why"]) for one in told["pauses"]] == [("us-a", "asked to")]
+    assert told["waits_for_workers"] == []
+    shown = run("show", job_id)
+    assert "limited by an operator: us, 2 at once (others need it)" in shown
+    assert "paused by an operator: us-a (asked to)" in shown
+    run("limit", "us", "--lift")
+    run("resume", "us-a")
+    told = json.loads(run("show", job_id, "--json"))
+    assert (told["limits"], told["pauses"]) == ([], [])
+    with pytest.raises(InputError, match="either a number or --lift"):
+        run("limit", "us")

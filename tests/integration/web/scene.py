@@ -12,9 +12,11 @@ from beacon.domain.failure import FailureKind, terminal_status
 from beacon.domain.fleet import Fleet
 from beacon.domain.spec import JobSpec, SpecDocument, check_against_fleet
 from beacon.domain.states import ExecutionStatus, JobStatus, Verdict
-from beacon.runner.admission import admit, submit
+from beacon.errors import NotFoundError
+from beacon.runner.admission import admit, documents_of, submit
 from beacon.runner.inputs import complete
-from beacon.store import executions, interventions, jobs, labelling, leases, reports
+from beacon.runner.schedule import check_cron
+from beacon.store import executions, interventions, jobs, labelling, leases, limits, pauses, reports, schedules
 from beacon.store.database import Database
 from beacon.store.executions import Filter, OpenExecution
 from beacon.store.group import Finish, Recorded, Start, record_group
@@ -202,20 +204,44 @@ class StoreActions:
         await admit(self.database, job_id, CLOCK)
         return Submitted(job_id, new)
 
-    async def cancel(self, job_id: str) -> bool:
-        return await self.database.write(interventions.request_stop, job_id, "cancelled", CLOCK.wall())
+    async def cancel(self, job_id: str, why: str | None = None) -> bool:
+        return await self.database.write(interventions.request_stop, job_id, "cancelled", CLOCK.wall(), why)
 
-    async def end_stragglers(self, job_id: str) -> bool:
-        return await self.database.write(interventions.request_stop, job_id, "straggler", CLOCK.wall())
+    async def end_stragglers(self, job_id: str, why: str | None = None) -> bool:
+        return await self.database.write(interventions.request_stop, job_id, "straggler", CLOCK.wall(), why)
 
     async def prewarm(self, provider: str) -> None:
         self.prewarmed.append(provider)
 
-    async def pause(self, provider: str, why: str) -> None:
-        self.paused[provider] = why
+    async def pause(self, name: str, why: str) -> None:
+        self._check(name)
+        await self.database.write(pauses.pause, name, why, CLOCK.wall())
+        self.paused[name] = why
 
-    async def resume(self, provider: str) -> None:
-        self.paused.pop(provider)
+    async def resume(self, name: str) -> None:
+        await self.database.write(pauses.resume, name, CLOCK.wall())
+        self.paused.pop(name)
+
+    async def limit(self, name: str, at_most: int, why: str) -> None:
+        self._check(name)
+        await self.database.write(limits.put, name, at_most, why, CLOCK.wall())
+
+    async def lift(self, name: str) -> None:
+        await self.database.write(limits.lift, name, CLOCK.wall())
+
+    async def add_schedule(self, document: SpecDocument, cron: str) -> str:
+        check_cron(cron, "cron")
+        spec_json, fleet_json, _ = documents_of(complete(document, "the spec"), FLEET)
+        given = ("a-schedule", document.name, cron, (spec_json, fleet_json), CLOCK.wall())
+        await self.database.write(schedules.add, *given, pins=document.seed is not None)
+        return "a-schedule"
+
+    async def remove_schedule(self, schedule_id: str) -> None:
+        await self.database.write(schedules.remove, schedule_id, CLOCK.wall())
+
+    def _check(self, name: str) -> None:
+        if name not in {*FLEET.regions, *(provider.name for provider in FLEET.providers)}:
+            raise NotFoundError(f"no provider {name!r}")
 
     async def retry(self, job_id: str, *, kind: str | None = None, execution_ids: Sequence[str] = ()) -> Retried:
         chosen = Filter(kinds=[kind] if kind else [])
