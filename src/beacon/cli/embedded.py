@@ -16,13 +16,13 @@ from typing import Protocol
 import structlog
 from sqlalchemy import Connection
 
-from beacon.cli.gateway_fleet import GATEWAY_VARIABLE, gateway_fleet
+from beacon.cli.gateway_fleet import gateway_fleet
 from beacon.cli.reloading import following
-from beacon.cli.settings import database_url
+from beacon.cli.settings import GATEWAY_VARIABLE, database_url
 from beacon.domain.clock import SystemClock
 from beacon.domain.fleet import Fleet
 from beacon.errors import ExitCode
-from beacon.lab.fleet import start_lab
+from beacon.lab.fleet import Lab, begin_lab, ready_lab
 from beacon.router.router import Router
 from beacon.runner.analyst import Analyst
 from beacon.runner.inputs import LAB, FleetFile, find_fleet, read_fleet
@@ -47,9 +47,9 @@ class Embedded:
 
 
 @asynccontextmanager
-async def opened_fleet(option: str | None) -> AsyncIterator[FleetFile]:
+async def opened_fleet(option: str | None, begun: Lab | None = None) -> AsyncIterator[FleetFile]:
     """The fleet that is meant: that of a gateway where one is named; the lab runs for as long as it is open where it
-    is `lab`.
+    is `lab`, the one that was `begun` if there is one.
 
     Raises InputError, DocumentError, UnavailableError.
     """
@@ -59,18 +59,18 @@ async def opened_fleet(option: str | None) -> AsyncIterator[FleetFile]:
             print(f"The fleet is that of the gateway at {gateway}: --fleet is passed over", file=sys.stderr)
         yield FleetFile(await gateway_fleet(gateway, os.environ), Path.cwd())
         return
-    async with opened_own_fleet(option) as file:
+    async with opened_own_fleet(option, begun) as file:
         yield file
 
 
 @asynccontextmanager
-async def opened_own_fleet(option: str | None) -> AsyncIterator[FleetFile]:
+async def opened_own_fleet(option: str | None, begun: Lab | None = None) -> AsyncIterator[FleetFile]:
     """The fleet of a file or the lab, whatever gateway is named. Raises InputError, DocumentError."""
     chosen = find_fleet(option, os.environ)
     if chosen != LAB:
         yield read_fleet(Path(chosen))
         return
-    async with start_lab() as lab:
+    async with ready_lab(begun or begin_lab()) as lab:
         yield FleetFile(lab.fleet, Path.cwd())
 
 
@@ -81,6 +81,7 @@ async def embedded(
     *,
     lease_s: float = LEASE_S,
     check: Callable[[Fleet], None] | None = None,
+    lab: Lab | None = None,
 ) -> AsyncIterator[Embedded]:
     """Opens everything. `check` sees the fleet before a database is made, and raises where that is not to be.
 
@@ -90,7 +91,7 @@ async def embedded(
         # A command that shows progress and results: logs would get between, and never belong on stdout.
         configure_logs(least=logging.ERROR)
     async with AsyncExitStack() as stack:
-        file = await stack.enter_async_context(opened_fleet(fleet_option))
+        file = await stack.enter_async_context(opened_fleet(fleet_option, lab))
         if check is not None:
             check(file.fleet)
         database = await open_database(database_url(database_option))

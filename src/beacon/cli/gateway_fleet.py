@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
+from beacon.cli.settings import GATEWAY_VARIABLE
 from beacon.domain.document import MAX_DOCUMENT_BYTES, decode, parse_text, validate
 from beacon.domain.fleet import Fleet
 from beacon.errors import InputError, UnavailableError
 from beacon.router.transports.exchange import reason
 
-GATEWAY_VARIABLE = "BEACON_GATEWAY_URL"
 KEY_VARIABLE = "BEACON_GATEWAY_KEY"
 PATIENCE_S = 10.0
 """How long a gateway is given to tell its fleet; no inference waits for it."""

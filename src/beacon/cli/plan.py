@@ -15,10 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from beacon.analysis.power import PowerPlan, power_plan
-from beacon.cli.gateway_fleet import GATEWAY_VARIABLE, gateway_fleet
+from beacon.cli.gateway_fleet import gateway_fleet
 from beacon.cli.keep_warm import KeepWarmPlan, RunsOption, WindowOption
 from beacon.cli.progress import span
-from beacon.cli.settings import DatabaseOption, FleetOption, JsonOption, database_file, database_url
+from beacon.cli.settings import GATEWAY_VARIABLE, DatabaseOption, FleetOption, JsonOption, database_file, database_url
 from beacon.cli.terminal import UNKNOWN, console, dollars, visible
 from beacon.domain.estimate import BYTES_PER_TOKEN, CellEstimate, Estimate, estimate
 from beacon.domain.fleet import Fleet

@@ -1,29 +1,24 @@
-"""`beacon run`: submits a job, or goes on with one, and stays until its findings are there."""
+"""`beacon run`: submits a job, or goes on with one, and stays until its findings are there.
+
+What reads the command and the spec is here, what runs the job in `beacon.cli.running`: where the fleet is the lab, its
+processes load beside this one.
+"""
 
 from __future__ import annotations
 
-import asyncio
+import os
 import time
-from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from beacon.cli.busy import run_busy
-from beacon.cli.embedded import Embedded, Interruption, embedded
-from beacon.cli.following import Telling, drive_and_tell, tell
-from beacon.cli.reading import with_database
-from beacon.cli.remote import run_remotely
-from beacon.cli.settings import DatabaseOption, FleetOption, JsonOption
-from beacon.cli.show import read_job
-from beacon.cli.terminal import say
-from beacon.domain.clock import SystemClock
-from beacon.domain.spec import JobSpec, check_against_fleet
-from beacon.errors import ExitCode, InputError
-from beacon.runner.admission import submit
-from beacon.runner.inputs import read_spec
-from beacon.store import jobs
+from beacon.cli.settings import GATEWAY_VARIABLE, DatabaseOption, FleetOption, JsonOption
+from beacon.domain.spec import JobSpec
+from beacon.errors import InputError
+from beacon.lab.fleet import Lab, begin_lab
+from beacon.runner.inputs import LAB, find_fleet, read_spec
 
 
 def run(
@@ -60,43 +55,25 @@ def run(
     """
     if (spec is None) == (resume is None):
         raise InputError("name either a spec or a job to resume", todo="beacon run SPEC, or beacon run --resume JOB")
-    telling = Telling(as_json, time.monotonic(), fleet, database)
+    began = time.monotonic()
     # Read first: a fault in the spec is said at once, with nothing started and nothing stored.
     wanted: JobSpec | str = read_spec(spec) if spec is not None else resume or ""
-    if server is not None:
-        if fleet or database:
-            todo = "leave out --fleet and --database, or --server"
-            raise InputError("a server runs jobs with its own fleet and database", where="--server", todo=todo)
-        return asyncio.run(run_remotely(server, wanted, telling))
-    if isinstance(wanted, str):
-        return _resume(wanted, telling)
-    return run_busy(_run(wanted, str(spec), telling))
+    if server is not None and (fleet or database):
+        todo = "leave out --fleet and --database, or --server"
+        raise InputError("a server runs jobs with its own fleet and database", where="--server", todo=todo)
+    lab = _lab_in_advance(fleet) if server is None and spec is not None else None
+    try:
+        running = import_module("beacon.cli.running")
+        telling = running.Telling(as_json, began, fleet, database)
+        code: int = running.run(wanted, str(spec), telling, server, lab)
+    finally:
+        if lab is not None:
+            lab.stop()
+    return code
 
 
-def _resume(prefix: str, telling: Telling) -> ExitCode:
-    """Goes on with a job; one that is over is told of, for which no fleet is needed."""
-    moment, report = with_database(telling.database, lambda opened: read_job(opened, prefix))
-    job = moment.job
-    if not job.over:
-        return run_busy(_run(job.id, f"job {job.id}", telling))
-    say(job.id if telling.as_json else f"job {job.id}")
-    say("The job is over already: nothing is sent.")
-    return tell(job, report, telling)
-
-
-async def _run(wanted: JobSpec | str, source: str, telling: Telling) -> ExitCode:
-    """`wanted` is a spec to submit or the id of a job to resume."""
-    check = partial(check_against_fleet, wanted, source=source) if isinstance(wanted, JobSpec) else None
-    async with embedded(telling.database, telling.fleet, check=check) as house:
-        interruption = Interruption(house.runner)
-        job_id = await _job_of(house, wanted, source)
-        say(job_id if telling.as_json else f"job {job_id}")
-        return await drive_and_tell(house, interruption, job_id, telling)
-
-
-async def _job_of(house: Embedded, wanted: JobSpec | str, source: str) -> str:
-    """The job that is to be driven; raises DocumentError where it is there and the fleet does not serve it."""
-    if isinstance(wanted, JobSpec):
-        return (await submit(house.database, wanted, house.fleet, SystemClock()))[0]
-    check_against_fleet(await house.database.read(jobs.spec_of, wanted), house.fleet, source)
-    return wanted
+def _lab_in_advance(fleet: str | None) -> Lab | None:
+    """The lab where it is the fleet; it ends with this process. Raises InputError where no fleet is configured."""
+    if os.environ.get(GATEWAY_VARIABLE, "").strip():
+        return None
+    return begin_lab() if find_fleet(fleet, os.environ) == LAB else None

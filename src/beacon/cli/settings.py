@@ -10,6 +10,7 @@ from cyclopts import Parameter, validators
 from platformdirs import user_data_path
 
 DATABASE_VARIABLE = "BEACON_DATABASE_URL"
+GATEWAY_VARIABLE = "BEACON_GATEWAY_URL"
 SQLITE = "sqlite:///"
 
 JobArgument = Annotated[str, Parameter(help="The job's id, or as much of its beginning as is unique.")]

@@ -17,11 +17,11 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, cast
 from urllib.parse import urlsplit
 
-import aiohttp
 import yaml
 
 import beacon
@@ -143,12 +143,9 @@ class Lab:
         await self._ask("POST", "/lab/reset")
 
     async def _ask(self, method: str, path: str) -> list[dict[str, Any]]:
-        answers = []
-        async with aiohttp.ClientSession() as session:
-            for process in self.processes:
-                async with session.request(method, process.own_url + path) as response:
-                    response.raise_for_status()
-                    answers.append(await response.json())
+        # Imported on demand: a client takes longer to load than all else here, and few ask.
+        asking = import_module("beacon.lab.asking")
+        answers: list[dict[str, Any]] = await asking.ask([p.own_url for p in self.processes], method, path)
         return answers
 
 
@@ -215,12 +212,24 @@ async def start_lab(
     api_key_env: str | None = None,
 ) -> AsyncIterator[Lab]:
     """`open_lab` that does not hold up the event loop."""
-    lab = _spawn(world, regions, seed, port, replicas, record, api_key_env)
-    try:
-        await asyncio.to_thread(lab.wait_ready)
+    begun = _spawn(world, regions, seed, port, replicas, record, api_key_env)
+    async with ready_lab(begun) as lab:
         yield lab
+
+
+def begin_lab() -> Lab:
+    """The built-in lab, which is loading: `ready_lab` waits for it. Raises nothing that a user could have caused."""
+    return _spawn("default", REGIONS, seed=0, port=0, replicas=1, record=True, api_key_env=None)
+
+
+@asynccontextmanager
+async def ready_lab(begun: Lab) -> AsyncIterator[Lab]:
+    """A lab that was begun, for as long as the block runs. Raises InputError and UnavailableError as `open_lab`."""
+    try:
+        await asyncio.to_thread(begun.wait_ready)
+        yield begun
     finally:
-        await asyncio.to_thread(lab.stop)
+        await asyncio.to_thread(begun.stop)
 
 
 def _spawn(
