@@ -268,3 +268,26 @@ async def test_a_worker_of_one_region_takes_that_regions_shards_alone(hall, flee
         left = await hall.database.read(lambda c: c.scalar(sa.select(shards.c.done).where(shards.c.region == "us")))
     assert left == 0
     assert (await hall.job(job_id)).status is JobStatus.RUNNING
+
+
+async def known_to_the_engine(hall) -> bool:
+    return bool(await rows(hall.database, "SELECT FROM procrastinate_workers"))
+
+
+async def test_a_worker_that_the_engine_took_for_dead_goes_on(hall, fleet):
+    """Edge 8: the next task that it fetches refers to a worker that is no more; the engine is started again."""
+    async with hall.worker(fleet):
+        await until(lambda: known_to_the_engine(hall))
+        await execute(hall.database, "DELETE FROM procrastinate_workers")
+        job_id = await hall.submit(fleet)
+        assert (await hall.until_over(job_id)).status is JobStatus.COMPLETED
+
+
+async def test_a_worker_outlives_the_end_of_all_connections_of_its_engine(hall, fleet):
+    """Edge 2: what waits for news hears nothing any more, and the engine returns."""
+    async with hall.worker(fleet):
+        await until(lambda: known_to_the_engine(hall))
+        cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'beacon-engine'"
+        assert await rows(hall.database, cut)
+        job_id = await hall.submit(fleet)
+        assert (await hall.until_over(job_id)).status is JobStatus.COMPLETED
