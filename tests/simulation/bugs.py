@@ -310,7 +310,7 @@ def limits_forgotten_by_whoever_takes_over() -> list[Patch]:
 
 @bug("limits")
 def deadline_of_a_job_ignored() -> list[Patch]:
-    return [edit(Runner, "_stop_as_asked", "elif _has_passed(", "elif False and _has_passed(")]
+    return [edit(Runner, "_stop_as_asked", "elif await self._is_past", "elif False and await self._is_past")]
 
 
 @bug("limits")

@@ -356,7 +356,6 @@ class Runner:
         await _wait(self._stopped, seconds)
 
 
-
 async def _wait(event: asyncio.Event, seconds: float) -> bool:
     """Waits at most so long; whether the event is set."""
     with suppress(TimeoutError):
