@@ -102,7 +102,7 @@ def unserved(
     query = (
         select(shards.c.job_id, shards.c.region, func.sum(shards.c.size - shards.c.done))
         .join(jobs, jobs.c.id == shards.c.job_id)
-        .where(open_here, shards.c.region.not_in(served), not_(driven(at, dead)))
+        .where(open_here, shards.c.region.not_in(sorted(served)), not_(driven(at, dead)))
         .group_by(shards.c.job_id, shards.c.region)
         .order_by(shards.c.job_id, shards.c.region)
     )

@@ -109,18 +109,18 @@ async def test_a_limit_holds_back_what_a_running_job_sends_and_lifting_it_lets_i
         job_id = await bench.submit(fleet, questions=4)
         async with bench.runner(fleet) as runner:
             driving = asyncio.create_task(runner.drive(job_id))
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while provider.in_flight < 2:
                     await asyncio.sleep(0.02)
             snapshot = runner.router.snapshot()[0]
             assert (snapshot.in_flight, snapshot.limit, snapshot.ceiling) == (2, 2, 4)
             assert provider.most_in_flight == 2
             await bench.database.write(limits.lift, "us", CLOCK.wall())
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while provider.in_flight < 4:
                     await asyncio.sleep(0.02)
             gate.set()
-            await asyncio.wait_for(driving, 30)
+            await asyncio.wait_for(driving, 60)
     assert (await bench.job(job_id)).counts["completed"] == 8
     assert provider.most_in_flight == 4
 

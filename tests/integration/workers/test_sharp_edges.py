@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import psycopg
 import pytest
@@ -274,6 +275,8 @@ async def known_to_the_engine(hall) -> bool:
     return bool(await rows(hall.database, "SELECT FROM procrastinate_workers"))
 
 
+# An engine that fails leaves the connections on which it listened to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_a_worker_that_the_engine_took_for_dead_goes_on(hall, fleet):
     """Edge 8: the next task that it fetches refers to a worker that is no more; the engine is started again."""
     async with hall.worker(fleet):
@@ -281,8 +284,10 @@ async def test_a_worker_that_the_engine_took_for_dead_goes_on(hall, fleet):
         await execute(hall.database, "DELETE FROM procrastinate_workers")
         job_id = await hall.submit(fleet)
         assert (await hall.until_over(job_id)).status is JobStatus.COMPLETED
+    gc.collect()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_a_worker_outlives_the_end_of_all_connections_of_its_engine(hall, fleet):
     """Edge 2: what waits for news hears nothing any more, and the engine returns."""
     async with hall.worker(fleet):
@@ -291,3 +296,4 @@ async def test_a_worker_outlives_the_end_of_all_connections_of_its_engine(hall, 
         assert await rows(hall.database, cut)
         job_id = await hall.submit(fleet)
         assert (await hall.until_over(job_id)).status is JobStatus.COMPLETED
+    gc.collect()
