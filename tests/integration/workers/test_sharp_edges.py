@@ -283,7 +283,7 @@ async def test_a_worker_that_the_engine_took_for_dead_goes_on(hall, fleet):
         await until(lambda: known_to_the_engine(hall))
         await execute(hall.database, "DELETE FROM procrastinate_workers")
         job_id = await hall.submit(fleet)
-        assert (await hall.until_over(job_id)).status is JobStatus.COMPLETED
+        assert (await hall.until_over(job_id, 150)).status is JobStatus.COMPLETED
     gc.collect()
 
 
@@ -295,5 +295,5 @@ async def test_a_worker_outlives_the_end_of_all_connections_of_its_engine(hall, 
         cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'beacon-engine'"
         assert await rows(hall.database, cut)
         job_id = await hall.submit(fleet)
-        assert (await hall.until_over(job_id)).status is JobStatus.COMPLETED
+        assert (await hall.until_over(job_id, 150)).status is JobStatus.COMPLETED
     gc.collect()
