@@ -21,11 +21,8 @@ import pstats
 import resource
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -33,9 +30,7 @@ from sqlalchemy import event
 from beacon.cli.busy import run_busy
 from beacon.domain.clock import SystemClock
 from beacon.domain.kpis import percentile
-from beacon.domain.spec import JobSpec
 from beacon.errors import BeaconError
-from beacon.router.router import Router
 from beacon.runner.admission import submit
 from beacon.runner.runner import Runner
 from beacon.runner.worker import Worker
@@ -141,7 +136,8 @@ def _slow_down(connection: sa.Connection, commit_ms: float) -> None:
 
 
 def tell(database: str, setting: Setting, job: Job, **threads: float) -> None:
-    assert job.finalizing_at is not None and job.started_at is not None
+    assert job.finalizing_at is not None
+    assert job.started_at is not None
     took = job.finalizing_at - job.created_at
     spent = ", ".join(f"{name} {1e6 * seconds / job.total:.0f}" for name, seconds in threads.items())
     print(

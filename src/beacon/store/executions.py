@@ -11,13 +11,14 @@ from sqlalchemy import ColumnElement, Connection, FromClause, ScalarSelect, Sele
 
 from beacon.domain.failure import Stage
 from beacon.domain.states import OPEN, TERMINAL, ExecutionStatus
+from beacon.domain.value import value
 from beacon.errors import NotFoundError
 from beacon.store.tables import attempts, executions, labels, results
 
 PAGE = 1_000
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class OpenExecution:
     """What a runner must know of an execution that is not terminal."""
 

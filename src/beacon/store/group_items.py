@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from beacon.domain.answer import Answer
 from beacon.domain.states import ExecutionStatus, JobStatus
+from beacon.domain.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Start:
     """An attempt that is about to be sent: its write-ahead. Refused where the shard's epoch has moved on."""
 
@@ -23,7 +24,7 @@ class Start:
     deadline_at: float
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Finish:
     """How an attempt ended, and the status that its execution takes.
 
