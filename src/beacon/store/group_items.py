@@ -29,8 +29,9 @@ class Finish:
     """How an attempt ended, and the status that its execution takes.
 
     `attempt_id` is None where the execution ended without a further attempt. `answer` is set exactly for
-    `completed`. `kept` is an answer that is no result but is kept as evidence, as JSON. `next_attempt_at` is when
-    an execution that is retried may be sent again. `chosen` is why its provider was, where there was a choice.
+    `completed`; its attempt is then `answered`, and counts. `kept` is an answer that is no result but is kept as
+    evidence, as JSON. `next_attempt_at` is when an execution that is retried may be sent again. `chosen` is why its
+    provider was, where there was a choice.
     """
 
     execution_id: str
