@@ -26,7 +26,7 @@ a busy event loop would keep it waiting for longer than it works.
 
 
 def run_busy(work: Coroutine[Any, Any, T]) -> T:
-    """As `asyncio.run`, on libuv's event loop; the collector is called less often, and threads take turns more often."""
+    """As `asyncio.run`, on libuv's event loop; the collector is called rarely, and threads take turns often."""
     # What was imported lives as long as the process: no collection needs to walk it.
     gc.freeze()
     sys.setswitchinterval(SWITCH_S)

@@ -1,4 +1,4 @@
-"""PostgreSQL's group commit makes what is kept of a refused answer itself, in place of being sent every answer twice."""
+"""PostgreSQL's group commit makes what is kept of a refused answer itself: no answer is sent twice for it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pathlib import Path
 
 from alembic import op
 
-revision = "0009"
-down_revision = "0008"
+revision = "0010"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 
-FUNCTION = Path(__file__).parent.parent / "sql" / "record_group_0009.sql"
+FUNCTION = Path(__file__).parent.parent / "sql" / "record_group_0010.sql"
 
 
 def upgrade() -> None:
