@@ -43,8 +43,8 @@ from benchmarks.instant import NoAnalyst, instant_fleet, instant_router, wanted
 from benchmarks.main_path import REGIONS
 from benchmarks.postgres import postgres
 
-LOOK_S = 0.02
-"""How often it is looked whether a worker's job has reached its barrier."""
+LOOK_S = 0.5
+"""How often it is looked whether a worker's job has reached its barrier; the moment itself is read from the database."""
 
 
 @dataclass(frozen=True)

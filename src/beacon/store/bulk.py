@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Select, Table, func, select
 
 Row = Sequence[Any]
 
-LARGEST = 1024
+LARGEST = 512
 """Rows in one statement; with up to 20 columns below SQLite's 32,766 parameters."""
 
 

@@ -80,11 +80,14 @@ CHOSEN = "chosen"
 """Under this name `Finish.chosen` stands beside an attempt's stages; every other value there is in milliseconds."""
 
 
+_as_json = json.JSONEncoder().encode
+
+
 def stages_json(finish: Finish) -> str | None:
     """An attempt's stages, and why its provider was chosen, as they are stored."""
     if finish.stages_ms is None:
         return None
-    return json.dumps(finish.stages_ms if finish.chosen is None else {**finish.stages_ms, CHOSEN: finish.chosen})
+    return _as_json(finish.stages_ms if finish.chosen is None else {**finish.stages_ms, CHOSEN: finish.chosen})
 
 
 def kept(answer: Answer) -> str:
