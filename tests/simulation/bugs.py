@@ -35,7 +35,7 @@ from beacon.runner.recovery import Recovery
 from beacon.runner.runner import Runner
 from beacon.store import evidence, group_sqlite, interventions, leases, ledger, pauses
 from beacon.store.group import Start
-from beacon.store.tables import jobs, shards
+from beacon.store.tables import executions, jobs, shards
 
 Patch = tuple[Any, str, Any]
 
@@ -102,14 +102,15 @@ def job_closed_before_its_last_result() -> list[Patch]:
 
 @bug("status", "events", "counts", "stuck")
 def retrying_left_after_success() -> list[Patch]:
-    real = group_sqlite._execution_row
+    real = group_sqlite._write_answers
 
-    def row(finish: Any, now: float) -> Any:
-        made = real(finish, now)
-        second = finish.status is ExecutionStatus.COMPLETED and (finish.number or 1) > 1
-        return (made[0], ExecutionStatus.RETRYING.value, *made[2:]) if second else made
+    def write(connection: Any, finishes: Any, now: float) -> None:
+        real(connection, finishes, now)
+        second = [finish.execution_id for finish in finishes if (finish.number or 1) > 1]
+        still = update(executions).where(executions.c.id.in_(second)).values(status=ExecutionStatus.RETRYING.value)
+        connection.execute(still)
 
-    return [(group_sqlite, "_execution_row", row)]
+    return [(group_sqlite, "_write_answers", write)]
 
 
 @bug("lost")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import Annotated
 
 from cyclopts import Parameter, validators
 
+from beacon.cli.busy import run_busy
 from beacon.cli.embedded import Interruption, embedded
 from beacon.cli.settings import DatabaseOption, FleetOption, database_file, database_url
 from beacon.domain.regions import resolve
@@ -49,7 +49,7 @@ def worker(
             where="--database",
             todo="name one (postgresql://USER@HOST/DATABASE), or use `beacon serve`, which drives jobs itself",
         )
-    return asyncio.run(_work(url, fleet, region, concurrency, lease))
+    return run_busy(_work(url, fleet, region, concurrency, lease))
 
 
 async def _work(url: str, fleet: str | None, wanted: tuple[str, ...], concurrency: int, lease_s: float) -> ExitCode:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from beacon.domain.failure import Failure
+from beacon.domain.value import value
 
 RegionEvidence = Literal["unknown", "declared", "stated", "attested"]
 
@@ -16,7 +17,7 @@ class Message:
     content: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Inference:
     """One request for one answer. `key` is the attempt's id: the answer can be fetched under it.
 
@@ -36,7 +37,7 @@ class Inference:
     repeat: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Answer:
     """A provider's finished answer, as it was served.
 

@@ -14,11 +14,12 @@ from hashlib import sha256
 from math import prod
 
 from beacon.domain.spec import JobSpec
+from beacon.domain.value import value
 
 SHARD_SIZE = 500
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PlannedExecution:
     """One repeat of one cell. `ordinal` counts from 0 over the job; `shard` over the job's shards."""
 

@@ -366,8 +366,10 @@ class Placement:
     @property
     def cold_start_s(self) -> float:
         """Seconds to add to an execution's deadline: the cold start, unless it is known to be warm."""
-        may_be_cold = self._lane.health.may_be_cold(self._lane.clock.monotonic())
-        return self.provider.cold_start if may_be_cold else 0.0
+        cold_start = self._wire.provider.cold_start
+        if cold_start and self._lane.health.may_be_cold(self._lane.clock.monotonic()):
+            return cold_start
+        return 0.0
 
     async def send(
         self,

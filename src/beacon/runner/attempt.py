@@ -6,7 +6,6 @@ from beacon.domain.answer import Answer, Inference, Outcome
 from beacon.domain.clock import Clock
 from beacon.domain.deadline import Deadline
 from beacon.domain.failure import Failure, FailureKind, Stage, terminal_status
-from beacon.domain.plan import PlannedExecution
 from beacon.domain.prompt import messages
 from beacon.domain.spec import JobSpec
 from beacon.domain.states import ExecutionStatus
@@ -55,22 +54,12 @@ def note(work: Work, reference: str) -> Noted:
 
 def inference_of(work: Work, spec: JobSpec) -> Inference:
     execution = work.execution
-    planned = PlannedExecution(
-        ordinal=0,
-        shard=execution.shard,
-        question_id=execution.question_id,
-        model=execution.model,
-        region=execution.region,
-        persona=execution.persona,
-        language=execution.language,
-        repeat=execution.repeat,
-    )
     return Inference(
         key=attempt_key(execution.id, work.attempts),
         attempt=work.attempts,
         model=execution.model,
         region=execution.region,
-        messages=messages(spec, planned),
+        messages=messages(spec, execution),
         temperature=spec.sampling.temperature,
         max_tokens=spec.sampling.max_tokens,
         top_p=spec.sampling.top_p,

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import partial
-from typing import Any
 
 from beacon.domain.answer import Answer, Outcome
 from beacon.domain.clock import Clock
@@ -22,6 +21,8 @@ from beacon.domain.states import ExecutionStatus, JobStatus
 from beacon.router.router import Placement, Router
 from beacon.runner import attempt
 from beacon.runner.budget import RetryBudget
+from beacon.runner.halting import Haltable, Halted
+from beacon.runner.hands import Hands
 from beacon.runner.lane import Lane
 from beacon.runner.policy import Conclusion, conclude, expired_without_budget
 from beacon.runner.recorder import Recorder
@@ -35,10 +36,6 @@ from beacon.store.leases import Shard
 
 SEND_WITHIN_S = 10.0
 """An attempt that was written ahead longer ago is not sent: its process stood still, and others may drive its shard."""
-
-
-class Halted(Exception):
-    """The job or the runner stops, and what was under way is given up."""
 
 
 class Drive:
@@ -79,10 +76,11 @@ class Drive:
             for model in spec.models
             for region in spec.regions
         }
+        self._haltable = Haltable(self._is_halted)
         self._tasks = asyncio.TaskGroup()
+        self._hands = Hands(self._tasks, self._execute)
         self._lane_tasks: list[asyncio.Task[None]] = []
         self._prewarming: asyncio.Task[None] | None = None
-        self._haltable_tasks: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Drive:
         cells = await self._database.read(open_cells, self.job_id)
@@ -94,6 +92,7 @@ class Drive:
 
     async def __aexit__(self, *raised: object) -> None:
         self._over = True
+        self._hands.close()
         for task in (*self._lane_tasks, self._prewarming):
             if task is not None:
                 task.cancel()
@@ -104,7 +103,7 @@ class Drive:
 
     async def _prewarm(self, cells: list[tuple[str, str]]) -> None:
         """Wakes the providers of what is still to be asked here, and no others; given up when the job stops."""
-        with suppress(Halted), self._haltable():
+        with suppress(Halted), self._haltable:
             await self._router.prewarm([cell for cell in cells if cell in self._lanes])
 
     async def drive_shard(self, shard: Shard) -> bool:
@@ -161,7 +160,7 @@ class Drive:
             if self.stop_kind not in (None, FailureKind.COST_CEILING):
                 await self._give_up(work, work.execution.provider or "")
                 return
-            with self._haltable():
+            with self._haltable:
                 taken_over = await self._recovery.take_over(work)
                 earlier = None if taken_over else await self._recovery.look_back(work)
             work.look_back = False
@@ -199,9 +198,7 @@ class Drive:
             self.dry[region].set()
 
     def _launch(self, work: Work, placement: Placement) -> None:
-        task = self._tasks.create_task(self._execute(work, placement))
-        # One that is cancelled before its first step never comes to release anything.
-        task.add_done_callback(lambda _: placement.release())
+        self._hands.give(work, placement)
 
     async def _execute(self, work: Work, placement: Placement) -> None:
         """Attempts until the execution is terminal, its shard is lost, or the runner stops."""
@@ -232,7 +229,7 @@ class Drive:
         try:
             if work.look_back and await self._answered_before(work, provider, deadline):
                 return None
-            with self._haltable():
+            with self._haltable:
                 inference = attempt.inference_of(work, self.spec)
                 outcome = await placement.send(inference, deadline, partial(self._note_reference, work))
         except Halted:
@@ -278,7 +275,7 @@ class Drive:
         since = self._clock.monotonic()
         allowed = not conclusion.budgeted
         try:
-            with self._haltable():
+            with self._haltable:
                 await asyncio.sleep(conclusion.pause_s)
                 since = self._clock.monotonic()
                 async with asyncio.timeout(work.deadline.left_s()):
@@ -310,7 +307,7 @@ class Drive:
     async def _answered_before(self, work: Work, provider: str, deadline: Deadline) -> bool:
         """Whether the answer to an earlier attempt was kept; it is recorded, and this attempt is not needed."""
         work.look_back = False
-        with self._haltable():
+        with self._haltable:
             found = await self._recovery.earlier_answer(work, deadline)
         if found is None:
             return False
@@ -371,7 +368,7 @@ class Drive:
         waiting = [work for lane in self._lanes.values() for work in lane.drain()]
         self._tasks.create_task(self._end_all(waiting, kind))
         if kind is not FailureKind.COST_CEILING:
-            self._halt()
+            self._haltable.halt()
         self.wake()
 
     async def end_closed(self) -> None:
@@ -389,7 +386,7 @@ class Drive:
         for lane in self._lanes.values():
             for work in lane.drain():
                 work.under.settle_one()
-        self._halt()
+        self._haltable.halt()
         self.wake()
 
     # Methods, since what they tell changes between two awaits of one function.
@@ -403,31 +400,6 @@ class Drive:
     def _is_halted(self) -> bool:
         """Whether what is under way is given up; at a cost ceiling it is waited for."""
         return self.interrupted or self.stop_kind not in (None, FailureKind.COST_CEILING)
-
-    @contextmanager
-    def _haltable(self) -> Iterator[None]:
-        """What stands inside is given up when the job or the runner stops; raises Halted then.
-
-        Nothing else is: an outcome that is being recorded is recorded.
-        """
-        if self._is_halted():
-            raise Halted
-        task = asyncio.current_task()
-        assert task is not None
-        self._haltable_tasks.add(task)
-        try:
-            yield
-        except asyncio.CancelledError:
-            if not self._is_halted():
-                raise
-            task.uncancel()
-            raise Halted from None
-        finally:
-            self._haltable_tasks.discard(task)
-
-    def _halt(self) -> None:
-        for task in self._haltable_tasks:
-            task.cancel()
 
     def wake(self, regions: Iterable[str] | None = None) -> None:
         """Has shards looked for in these regions, or in all."""

@@ -5,12 +5,11 @@ Pure: no clock, no database, no network.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from beacon.domain.answer import Answer, Outcome
 from beacon.domain.failure import Failure, FailureKind, Stage, terminal_status
 from beacon.domain.spec import Limits
 from beacon.domain.states import ExecutionStatus
+from beacon.domain.value import value
 
 FIRST_PAUSE_S = 0.5
 """Before the second attempt, unless the provider asked for a pause of its own; it doubles with each attempt."""
@@ -18,7 +17,7 @@ LONGEST_PAUSE_S = 30.0
 """The longest of these pauses. One that the deadline does not allow ends the execution at once, and says so."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Conclusion:
     """The status that the execution takes; `pause_s` before the next attempt where it is `retrying`.
 
@@ -31,6 +30,9 @@ class Conclusion:
     budgeted: bool = True
 
 
+_ANSWERED = Conclusion(ExecutionStatus.COMPLETED)
+
+
 def conclude(
     outcome: Outcome, *, attempts: int, counted: int, left_s: float, limits: Limits, jitter: float
 ) -> Conclusion:
@@ -39,7 +41,7 @@ def conclude(
     `jitter` from 0 to 1 spreads the pauses of executions that failed together.
     """
     if isinstance(outcome, Answer):
-        return Conclusion(ExecutionStatus.COMPLETED)
+        return _ANSWERED
     ending = terminal_status(outcome.kind)
     if not may_be_retried(outcome, limits):
         return Conclusion(ending, outcome.message)

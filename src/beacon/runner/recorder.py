@@ -16,7 +16,7 @@ from beacon.errors import BeaconError
 from beacon.store.database import Database
 from beacon.store.group import Finish, Noted, Recorded, Start, record_group
 
-LARGEST_GROUP = 500
+LARGEST_GROUP = 1000
 Item = Start | Finish | Noted
 _Handed = tuple[Item, asyncio.Future[bool]]
 

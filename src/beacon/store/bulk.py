@@ -2,22 +2,38 @@
 
 SQLite's driver takes Python's global lock anew for every row of an `executemany`, and for every row that is fetched;
 beside a busy event loop each of those can wait for milliseconds. Here rows travel as the values of one statement.
-Its length is a power of two, so that a group of any size is a few statements that are all prepared already.
+Its length is a power of two, filled up with rows that do nothing, so that statements are prepared already.
+
+PostgreSQL's driver reads every statement for its parameters, which takes longer than the rows do; there they travel as
+one JSON text.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Table
+from sqlalchemy import Connection, Select, Table, func, select
 
 Row = Sequence[Any]
 
-LARGEST = 256
-"""Rows in one statement; with up to 20 columns well below SQLite's 32,766 parameters."""
+LARGEST = 512
+"""Rows in one statement; with up to 20 columns below SQLite's 32,766 parameters."""
+
+
+def read_rows(connection: Connection, query: Select[Any]) -> list[list[Any]]:
+    """The rows of a query, in no order: on SQLite as one text, for each row fetched is a lock.
+
+    There floating-point values keep 15 significant digits.
+    """
+    if connection.dialect.name != "sqlite":
+        return [list(row) for row in connection.execute(query)]
+    columns = query.subquery().c
+    text = connection.scalar(select(func.json_group_array(func.json_array(*columns))))
+    rows: list[list[Any]] = json.loads(text or "[]")
+    return rows
 
 
 class Lookup:
@@ -37,66 +53,84 @@ class Lookup:
         return rows
 
 
-class Insert:
-    """Inserts rows of `columns` into a table."""
+class _Statement:
+    """A statement around a list of rows, whose first column is never null."""
 
-    def __init__(self, table: Table, columns: Sequence[str]) -> None:
-        head = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES "
-        self._statement = _Statement(table, columns, head, "")
+    def __init__(self, table: Table, columns: Sequence[str], head: str, tail: str) -> None:
+        self._columns = [(name, table.c[name].type) for name in columns]
+        self._filling = (None,) * len(columns)
+        self._head, self._tail = head, tail
+        self._texts: dict[int, str] = {}
 
     def execute(self, connection: Connection, rows: Sequence[Row]) -> None:
-        self._statement.execute(connection, rows)
+        if not rows:
+            return
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql(self._text_of_json(connection), (json.dumps(rows),))
+            return
+        for part in _parts(rows):
+            filled = _power_of_two(len(part))
+            filling = [self._filling] * (filled - len(part))
+            connection.exec_driver_sql(self._text_of_values(filled), tuple(chain.from_iterable(chain(part, filling))))
+
+    def _text_of_values(self, count: int) -> str:
+        text = self._texts.get(count)
+        if text is None:
+            marks = f"({', '.join('?' * len(self._columns))})"
+            values = f"SELECT * FROM (VALUES {', '.join([marks] * count)}) WHERE column1 IS NOT NULL"
+            text = self._texts[count] = f"{self._head}{values}{self._tail}"
+        return text
+
+    def _text_of_json(self, connection: Connection) -> str:
+        text = self._texts.get(0)
+        if text is None:
+            dialect = connection.dialect
+            values = [f"(given ->> {n})::{type_.compile(dialect)}" for n, (_, type_) in enumerate(self._columns)]
+            rows = f"SELECT {', '.join(values)} FROM jsonb_array_elements(%s::jsonb) AS given"
+            text = self._texts[0] = f"{self._head}{rows}{self._tail}"
+        return text
 
 
-class Update:
-    """Sets `columns` of the rows with the given `key`, and adds to `added`. A row is key, columns, added in order."""
+class Insert(_Statement):
+    """Inserts rows of `columns`, of which the first is never null; `fixed` are SQL values that all of them share."""
 
-    def __init__(self, table: Table, key: str, columns: Sequence[str], added: Sequence[str] = ()) -> None:
+    def __init__(self, table: Table, columns: Sequence[str], fixed: Mapping[str, str] | None = None) -> None:
+        fixed = fixed or {}
+        given = "".join(f", {text}" for text in fixed.values())
+        head = f"WITH given ({', '.join(columns)}) AS ("
+        names = ", ".join((*columns, *fixed))
+        tail = f") INSERT INTO {table.name} ({names}) SELECT given.*{given} FROM given"
+        super().__init__(table, columns, head, tail)
+
+
+class Update(_Statement):
+    """Sets `columns` of the rows with the given `key`, and adds to `added`. A row is key, columns, added in order.
+
+    `fixed` are SQL expressions, the same for all rows.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        key: str,
+        columns: Sequence[str],
+        added: Sequence[str] = (),
+        fixed: Mapping[str, str] | None = None,
+    ) -> None:
         names = (key, *columns, *added)
         given = [f"{name} = given.{name}" for name in columns]
         given += [f"{name} = {table.name}.{name} + given.{name}" for name in added]
-        head = f"WITH given ({', '.join(names)}) AS (VALUES "
+        given += [f"{name} = {text}" for name, text in (fixed or {}).items()]
+        head = f"WITH given ({', '.join(names)}) AS ("
         tail = f") UPDATE {table.name} SET {', '.join(given)} FROM given WHERE {table.name}.{key} = given.{key}"
-        self._statement = _Statement(table, names, head, tail)
-
-    def execute(self, connection: Connection, rows: Sequence[Row]) -> None:
-        self._statement.execute(connection, rows)
-
-
-class _Statement:
-    """A statement around a list of rows, once for each dialect and length."""
-
-    def __init__(self, table: Table, columns: Sequence[str], head: str, tail: str) -> None:
-        self._types = [table.c[name].type for name in columns]
-        self._head, self._tail = head, tail
-        self._texts: dict[tuple[str, int], str] = {}
-
-    def execute(self, connection: Connection, rows: Sequence[Row]) -> None:
-        for part in _parts(rows):
-            text = self._text(connection.dialect, len(part))
-            connection.exec_driver_sql(text, tuple(chain.from_iterable(part)))
-
-    def _text(self, dialect: Dialect, count: int) -> str:
-        known = self._texts.get((dialect.name, count))
-        if known is None:
-            known = self._head + ", ".join([self._row(dialect)] * count) + self._tail
-            self._texts[dialect.name, count] = known
-        return known
-
-    def _row(self, dialect: Dialect) -> str:
-        if dialect.name == "postgresql":
-            # Its parameters have types, which are not guessed for a list of rows.
-            marks = [f"%s::{type_.compile(dialect)}" for type_ in self._types]
-        else:
-            marks = ["?"] * len(self._types)
-        return f"({', '.join(marks)})"
+        super().__init__(table, names, head, tail)
 
 
 def _parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    """All rows in their order, in parts whose sizes are powers of two."""
-    start, size = 0, LARGEST
-    while start < len(rows):
-        while size > len(rows) - start:
-            size //= 2
-        yield rows[start : start + size]
-        start += size
+    for start in range(0, len(rows), LARGEST):
+        yield rows[start : start + LARGEST]
+
+
+def _power_of_two(count: int) -> int:
+    """The least one that is not less."""
+    return 1 << (count - 1).bit_length()

@@ -11,13 +11,15 @@ from sqlalchemy import ColumnElement, Connection, FromClause, ScalarSelect, Sele
 
 from beacon.domain.failure import Stage
 from beacon.domain.states import OPEN, TERMINAL, ExecutionStatus
+from beacon.domain.value import value
 from beacon.errors import NotFoundError
+from beacon.store.bulk import read_rows
 from beacon.store.tables import attempts, executions, labels, results
 
 PAGE = 1_000
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class OpenExecution:
     """What a runner must know of an execution that is not terminal."""
 
@@ -43,13 +45,12 @@ _STATUS_AT = [column.name for column in _OPEN_COLUMNS].index("status")
 
 def open_in_shard(connection: Connection, job_id: str, shard: int) -> list[OpenExecution]:
     """In the order of dispatch."""
-    query = (
-        select(*_OPEN_COLUMNS)
-        .where(executions.c.job_id == job_id, executions.c.shard == shard)
-        .where(executions.c.status.in_([status.value for status in OPEN]))
-        .order_by(executions.c.ordinal)
+    query = select(executions.c.ordinal, *_OPEN_COLUMNS).where(
+        executions.c.job_id == job_id,
+        executions.c.shard == shard,
+        executions.c.status.in_([status.value for status in OPEN]),
     )
-    return [_open(row) for row in connection.execute(query).all()]
+    return [_open(row) for row in sorted(read_rows(connection, query))]
 
 
 def open_cells(connection: Connection, job_id: str) -> list[tuple[str, str]]:
@@ -94,7 +95,7 @@ _STATUS = {status.value: status for status in ExecutionStatus}
 
 
 def _open(row: Sequence[Any]) -> OpenExecution:
-    fields = list(row)
+    _ordinal, *fields = row
     fields[_STATUS_AT] = _STATUS[fields[_STATUS_AT]]
     return OpenExecution(*fields)
 

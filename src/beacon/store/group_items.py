@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from beacon.domain.answer import Answer
 from beacon.domain.states import ExecutionStatus, JobStatus
+from beacon.domain.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Start:
     """An attempt that is about to be sent: its write-ahead. Refused where the shard's epoch has moved on."""
 
@@ -23,13 +24,14 @@ class Start:
     deadline_at: float
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Finish:
     """How an attempt ended, and the status that its execution takes.
 
     `attempt_id` is None where the execution ended without a further attempt. `answer` is set exactly for
-    `completed`. `kept` is an answer that is no result but is kept as evidence, as JSON. `next_attempt_at` is when
-    an execution that is retried may be sent again. `chosen` is why its provider was, where there was a choice.
+    `completed`; its attempt is then `answered`, and counts. `kept` is an answer that is no result but is kept as
+    evidence, as JSON. `next_attempt_at` is when an execution that is retried may be sent again. `chosen` is why its
+    provider was, where there was a choice.
     """
 
     execution_id: str
@@ -78,11 +80,14 @@ CHOSEN = "chosen"
 """Under this name `Finish.chosen` stands beside an attempt's stages; every other value there is in milliseconds."""
 
 
+_as_json = json.JSONEncoder().encode
+
+
 def stages_json(finish: Finish) -> str | None:
     """An attempt's stages, and why its provider was chosen, as they are stored."""
     if finish.stages_ms is None:
         return None
-    return json.dumps(finish.stages_ms if finish.chosen is None else {**finish.stages_ms, CHOSEN: finish.chosen})
+    return _as_json(finish.stages_ms if finish.chosen is None else {**finish.stages_ms, CHOSEN: finish.chosen})
 
 
 def kept(answer: Answer) -> str:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, text
 
 from beacon.domain.states import EXECUTION_MOVES, OPEN, TERMINAL, JobStatus
 from beacon.errors import NotFoundError
-from beacon.store.group_items import Finish, Noted, Recorded, Start, kept, stages_json
+from beacon.store.group_items import Finish, Noted, Recorded, Start, stages_json
 
 _CALL = text(
     "SELECT beacon_record_group(:job, CAST(:starts AS jsonb), CAST(:ends AS jsonb), CAST(:notes AS jsonb), "
@@ -68,8 +69,12 @@ def _without_nul(value: Any) -> Any:
     return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
 
 
+_OF_START = tuple(Start.__dataclass_fields__)
+_start_values = attrgetter(*_OF_START)
+
+
 def _start(start: Start) -> dict[str, Any]:
-    return {name: getattr(start, name) for name in Start.__dataclass_fields__}
+    return dict(zip(_OF_START, _start_values(start), strict=True))
 
 
 _PLAIN = (
@@ -82,12 +87,14 @@ _OF_ANSWER = (
 )
 
 
+_plain_values, _answer_values = attrgetter(*_PLAIN), attrgetter(*_OF_ANSWER)
+
+
 def _end(place: int, finish: Finish) -> dict[str, Any]:
-    row = {name: getattr(finish, name) for name in _PLAIN}
+    row: dict[str, Any] = dict(zip(_PLAIN, _plain_values(finish), strict=True))
     row |= {"place": place, "status": finish.status.value, "over": finish.status in TERMINAL}
-    row["stages_json"] = stages_json(finish)
-    row |= {"kept_json": finish.kept, "kept_if_refused": kept(finish.answer) if finish.answer else finish.kept}
+    row |= {"stages_json": stages_json(finish), "kept_json": finish.kept}
     if finish.answer is not None:
-        row |= {name: getattr(finish.answer, name) for name in _OF_ANSWER}
+        row.update(zip(_OF_ANSWER, _answer_values(finish.answer), strict=True))
         row |= {"answer": finish.answer.text, "served_by": finish.answer.provider}
     return row

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from operator import attrgetter
+from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from beacon.domain.answer import Answer
 from beacon.domain.states import TERMINAL, ExecutionStatus, JobStatus, may_move
 from beacon.errors import NotFoundError
 from beacon.store import ledger
@@ -21,8 +20,7 @@ from beacon.store.tables import attempts, executions, jobs, results, shards
 _STATUS = {status.value: status for status in ExecutionStatus}
 
 
-@dataclass(slots=True)
-class _Before:
+class _Before(NamedTuple):
     ordinal: int
     status: ExecutionStatus
     shard: int
@@ -107,11 +105,44 @@ def _epochs(connection: Connection, job_id: str, numbers: set[int]) -> dict[int,
 
 
 _INSERT_ATTEMPT = Insert(
-    attempts, ("id", "execution_id", "number", "epoch", "provider", "status", "counts", "written_at")
+    attempts,
+    ("id", "execution_id", "number", "epoch", "provider", "written_at"),
+    fixed={"status": "'sent'", "counts": "true"},
 )
 _NOTE_CALL = Update(attempts, "id", ("call_id",))
-_OF_START = ("status", "attempts", "provider", "deadline_at", "next_attempt_at", "kind", "stage", "error")
-_START_EXECUTION = Update(executions, "id", _OF_START)
+_NO_FAILURE = {"kind": "NULL", "stage": "NULL", "error": "NULL"}
+_START_EXECUTION = Update(
+    executions,
+    "id",
+    ("attempts", "provider", "deadline_at"),
+    fixed={"status": f"'{ExecutionStatus.RUNNING.value}'", "next_attempt_at": "NULL", **_NO_FAILURE},
+)
+
+# An answer's end has statements of its own: most ends are answers, and what is the same for all of them costs nothing.
+_ANSWER_ATTEMPT = Update(
+    attempts,
+    "id",
+    ("started_at", "finished_at", "stages_json"),
+    fixed={"status": "'answered'", "counts": "true", "kept_json": "NULL", **_NO_FAILURE},
+)
+_ANSWER_EXECUTION = Update(
+    executions,
+    "id",
+    ("provider", "started_at", "first_token_at", "finished_at", "persisted_at", "duration_ms"),
+    fixed={
+        "status": f"'{ExecutionStatus.COMPLETED.value}'",
+        "counted": "counted + 1",
+        "next_attempt_at": "NULL",
+        **_NO_FAILURE,
+    },
+)
+_OF_ANSWER = (
+    *("finish_reason", "retracted", "provider", "model_echoed", "region_stated", "region_evidence", "upstream"),
+    *("input_tokens", "output_tokens", "cost_usd", "simulated", "replayed", "served_at"),
+)
+_described = attrgetter(*_OF_ANSWER)
+_INSERT_RESULT = Insert(results, ("execution_id", "attempt_id", "answer", *_OF_ANSWER))
+
 _END_ATTEMPT = Update(
     attempts,
     "id",
@@ -122,28 +153,33 @@ _OF_END = (
     *("persisted_at", "duration_ms", "next_attempt_at"),
 )
 _END_EXECUTION = Update(executions, "id", _OF_END, added=("counted",))
-_OF_ANSWER = (
-    *("finish_reason", "retracted", "provider", "model_echoed", "region_stated", "region_evidence", "upstream"),
-    *("input_tokens", "output_tokens", "cost_usd", "simulated", "replayed", "served_at"),
-)
-_described = attrgetter(*_OF_ANSWER)
-_INSERT_RESULT = Insert(results, ("execution_id", "attempt_id", "answer", *_OF_ANSWER))
 
 
 def _write_starts(connection: Connection, starts: Sequence[Start]) -> None:
-    sent = [(s.attempt_id, s.execution_id, s.number, s.epoch, s.provider, "sent", True, s.written_at) for s in starts]
+    sent = [(s.attempt_id, s.execution_id, s.number, s.epoch, s.provider, s.written_at) for s in starts]
     _INSERT_ATTEMPT.execute(connection, sent)
-    running = ExecutionStatus.RUNNING.value
-    _START_EXECUTION.execute(
-        connection,
-        [(s.execution_id, running, s.number, s.provider, s.deadline_at, None, None, None, None) for s in starts],
-    )
+    _START_EXECUTION.execute(connection, [(s.execution_id, s.number, s.provider, s.deadline_at) for s in starts])
 
 
 def _write_finishes(connection: Connection, finishes: Sequence[Finish], now: float) -> None:
-    _END_ATTEMPT.execute(connection, [_attempt_row(f, f.attempt_status, f.kept) for f in finishes if f.attempt_id])
-    _END_EXECUTION.execute(connection, [_execution_row(finish, now) for finish in finishes])
-    _INSERT_RESULT.execute(connection, [_result_row(f, f.answer) for f in finishes if f.answer is not None])
+    _write_answers(connection, [finish for finish in finishes if finish.answer is not None], now)
+    others = [finish for finish in finishes if finish.answer is None]
+    _END_ATTEMPT.execute(connection, [_attempt_row(f, f.attempt_status, f.kept) for f in others if f.attempt_id])
+    _END_EXECUTION.execute(connection, [_execution_row(finish, now) for finish in others])
+
+
+def _write_answers(connection: Connection, finishes: Sequence[Finish], now: float) -> None:
+    attempted = [(f.attempt_id, f.started_at, f.finished_at, stages_json(f)) for f in finishes]
+    _ANSWER_ATTEMPT.execute(connection, attempted)
+    moved = [
+        (f.execution_id, f.provider, f.started_at, f.first_token_at, f.finished_at, now, f.duration_ms)
+        for f in finishes
+    ]
+    _ANSWER_EXECUTION.execute(connection, moved)
+    answered = [
+        (f.execution_id, f.attempt_id, f.answer.text, *_described(f.answer)) for f in finishes if f.answer is not None
+    ]
+    _INSERT_RESULT.execute(connection, answered)
 
 
 def _write_refused(connection: Connection, finishes: Sequence[Finish]) -> None:
@@ -171,10 +207,6 @@ def _execution_row(finish: Finish, now: float) -> Row:
     return (finish.execution_id, finish.status.value, *why, *begun, *ended, *times, counted)
 
 
-def _result_row(finish: Finish, answer: Answer) -> Row:
-    return (finish.execution_id, finish.attempt_id, answer.text, *_described(answer))
-
-
 _SHARD_DONE = (
     update(shards)
     .where(shards.c.job_id == bindparam("of_job"), shards.c.number == bindparam("of_shard"))
@@ -191,14 +223,9 @@ def _close(
     now: float,
 ) -> JobRow:
     """Parts 2 and 3: counts, `seq`, barrier, event."""
-    change: Counter[str] = Counter()
-    done_by_shard: Counter[int] = Counter()
-    for execution_id, after in moved.items():
-        known = before[execution_id]
-        change[known.status] -= 1
-        change[after] += 1
-        if after in TERMINAL:
-            done_by_shard[known.shard] += 1
+    change: Counter[str] = Counter(moved.values())
+    change.subtract(Counter(before[execution_id].status for execution_id in moved))
+    done_by_shard = Counter(before[execution_id].shard for execution_id, after in moved.items() if after in TERMINAL)
     for shard, count in done_by_shard.items():
         connection.execute(_SHARD_DONE, {"of_job": job_id, "of_shard": shard, "more": count})
     answers = [finish.answer for finish in ended if finish.answer is not None]
@@ -213,6 +240,6 @@ def _close(
         replayed=any(answer.replayed for answer in answers),
     )
     row = ledger.advance(connection, job_id, advance, now)
-    moves = [[before[execution_id].ordinal, after.value] for execution_id, after in moved.items()]
+    moves = [(before[execution_id].ordinal, after) for execution_id, after in moved.items()]
     ledger.append_event(connection, row, now, "group", {"moves": moves})
     return row
