@@ -6,12 +6,12 @@ from pathlib import Path
 
 from alembic import op
 
-revision = "0010"
-down_revision = "0009"
+revision = "0011"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 
-FUNCTION = Path(__file__).parent.parent / "sql" / "record_group_0010.sql"
+FUNCTION = Path(__file__).parent.parent / "sql" / "record_group_0011.sql"
 
 
 def upgrade() -> None:
