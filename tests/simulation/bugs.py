@@ -246,7 +246,7 @@ def request_repeated_after_a_cut() -> list[Patch]:
     return [(OpenAITransport, "_post", post)]
 
 
-@bug("leak", "stuck")
+@bug("leak", "stuck", favour="disk")
 def slot_of_a_cancelled_attempt_kept() -> list[Patch]:
     def launch(self: Any, work: Any, placement: Any) -> None:
         self._tasks.create_task(self._execute(work, placement))

@@ -53,8 +53,8 @@ class PlannedPause:
 class Scenario:
     """`favour` is a kind of trouble that it has for certain.
 
-    `zombies`: runners are frozen while slow answers are under way, and jobs are cancelled meanwhile. `jumps`: the wall
-    clock is set while jobs run.
+    `zombies`: runners are frozen while slow answers are under way, and jobs are cancelled meanwhile. `disk`: nothing
+    fails but the database, again and again. `jumps`: the wall clock is set while jobs run.
     """
 
     def __init__(self, seed: int, favour: str | None = None) -> None:
@@ -77,6 +77,8 @@ class Scenario:
         self.jumps: tuple[tuple[float, float], ...] = ()
         if favour == "zombies":
             self._favour_zombies()
+        elif favour == "disk":
+            self._favour_disk()
         elif favour == "jumps":
             self.jumps = tuple((draw.uniform(0, 30), draw.choice((-1, 1)) * draw.uniform(1, 60)) for _ in range(3))
 
@@ -141,12 +143,15 @@ class Scenario:
 
     def _favour_zombies(self) -> None:
         """Nothing breaks, but runners are frozen while slow answers are under way, and jobs are cancelled meanwhile."""
-        quiet = dict.fromkeys(Rates.__dataclass_fields__, 0.0)
-        self.rates = Rates(**quiet | {"slow": 0.9})
+        self.rates = _quiet(slow=0.9)
         self.hosts, self.same_host, self.freezes = 2, False, 2
         self.kills_by_step = self.kills_at_commit = self.clean_stops = 0
         self.jobs = tuple(self._cancelled_late(job) for job in self.jobs)
         self.pauses = ()
+
+    def _favour_disk(self) -> None:
+        self.rates = _quiet(database=0.1)
+        self.kills_by_step = self.kills_at_commit = self.clean_stops = self.freezes = 0
 
     def _cancelled_late(self, job: PlannedJob) -> PlannedJob:
         patient = job.spec.limits.model_copy(update={"execution_deadline": 60.0, "job_deadline": None})
@@ -167,6 +172,11 @@ class PlannedJob:
     stopped_s: float | None
     stop_kind: str
     reopened: int
+
+
+def _quiet(**rates: float) -> Rates:
+    """Nothing goes wrong but what is named."""
+    return Rates(**{**dict.fromkeys(Rates.__dataclass_fields__, 0.0), **rates})
 
 
 def _rates(draw: random.Random) -> Rates:
