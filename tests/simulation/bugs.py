@@ -272,7 +272,7 @@ def provider_of_the_last_attempt_forgotten() -> list[Patch]:
     return [(attempt, "end_unsent", lambda *args: replace(real(*args), provider=None))]
 
 
-@bug("lost")
+@bug("lost", "sent unasked", favour="late")
 def earlier_answer_not_looked_for_in_a_takeover() -> list[Patch]:
     async def look_back(*_: Any) -> None:
         return None
@@ -353,7 +353,7 @@ def newest_sent_first() -> list[Patch]:
     return [edit(Lane, "run", "self._queue.popleft()", "self._queue.pop()")]
 
 
-@bug("sent unasked")
+@bug("sent unasked", favour="late")
 def operators_retry_asks_anew_at_once() -> list[Patch]:
     was_running = "and execution.status is ExecutionStatus.RUNNING"
     return [edit(Drive, "_work", "can_fetch(work)", f"can_fetch(work) {was_running}")]

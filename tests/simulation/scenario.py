@@ -54,7 +54,8 @@ class Scenario:
     """`favour` is a kind of trouble that it has for certain.
 
     `zombies`: runners are frozen while slow answers are under way, and jobs are cancelled meanwhile. `disk`: nothing
-    fails but the database, again and again. `jumps`: the wall clock is set while jobs run.
+    fails but the database, again and again. `late`: mailboxes answer after the deadlines of executions that are
+    retried, by runners that are killed as they commit. `jumps`: the wall clock is set while jobs run.
     """
 
     def __init__(self, seed: int, favour: str | None = None) -> None:
@@ -79,6 +80,8 @@ class Scenario:
             self._favour_zombies()
         elif favour == "disk":
             self._favour_disk()
+        elif favour == "late":
+            self._favour_late_answers()
         elif favour == "jumps":
             self.jumps = tuple((draw.uniform(0, 30), draw.choice((-1, 1)) * draw.uniform(1, 60)) for _ in range(3))
 
@@ -152,6 +155,17 @@ class Scenario:
     def _favour_disk(self) -> None:
         self.rates = _quiet(database=0.1)
         self.kills_by_step = self.kills_at_commit = self.clean_stops = self.freezes = 0
+
+    def _favour_late_answers(self) -> None:
+        self.rates = _quiet(slow=0.9)
+        self.kills_by_step, self.kills_at_commit, self.clean_stops, self.freezes = 0, 12, 0, 0
+        mailboxes = [provider.model_copy(update={"transport": "agent"}) for provider in self.fleet.providers]
+        self.fleet = self.fleet.model_copy(update={"providers": tuple(mailboxes)})
+        self.jobs = tuple(self._answered_late(job) for job in self.jobs)
+
+    def _answered_late(self, job: PlannedJob) -> PlannedJob:
+        hasty = job.spec.limits.model_copy(update={"execution_deadline": 4.0, "job_deadline": None})
+        return replace(job, spec=job.spec.model_copy(update={"limits": hasty}), stopped_s=None, reopened=3)
 
     def _cancelled_late(self, job: PlannedJob) -> PlannedJob:
         patient = job.spec.limits.model_copy(update={"execution_deadline": 60.0, "job_deadline": None})
