@@ -53,9 +53,9 @@ class PlannedPause:
 class Scenario:
     """`favour` is a kind of trouble that it has for certain.
 
-    `zombies`: runners are frozen while slow answers are under way, and jobs are cancelled meanwhile. `disk`: nothing
-    fails but the database, again and again. `late`: mailboxes answer after the deadlines of executions that are
-    retried, by runners that are killed as they commit. `jumps`: the wall clock is set while jobs run.
+    `zombies`: runners are frozen while slow answers are under way, and jobs are cancelled meanwhile. `disk`: what is
+    written fails, again and again, and nothing else. `late`: mailboxes answer after the deadlines of executions that
+    are retried, by runners that are killed as they commit. `jumps`: the wall clock is set while jobs run.
     """
 
     def __init__(self, seed: int, favour: str | None = None) -> None:
@@ -75,6 +75,7 @@ class Scenario:
         self.fleet = Fleet.model_validate({"providers": [p for r in self.regions for p in self._providers(r)]})
         self.jobs = tuple(self._job(n) for n in range(draw.choice((1, 2, 3, 4, 6))))
         self.pauses = self._pauses(random.Random(f"pauses/{seed}"))
+        self.only_writes_fail = False
         self.jumps: tuple[tuple[float, float], ...] = ()
         if favour == "zombies":
             self._favour_zombies()
@@ -153,7 +154,8 @@ class Scenario:
         self.pauses = ()
 
     def _favour_disk(self) -> None:
-        self.rates = _quiet(database=0.1)
+        self.rates = _quiet(database=0.05)
+        self.only_writes_fail = True
         self.kills_by_step = self.kills_at_commit = self.clean_stops = self.freezes = 0
 
     def _favour_late_answers(self) -> None:
