@@ -106,10 +106,10 @@ def test_a_pause_that_the_provider_asked_for_is_kept_and_spread_a_little(
 
 def test_who_waited_for_the_retry_budget_until_the_deadline_is_told_how_long() -> None:
     said = (
-        "The execution's deadline passed after its retry had waited 12.3 s for the retry budget: too much of what its "
+        "The execution's deadline passed after its retry had waited 500.4 s for the retry budget: too much of what its "
         "model and region are asked fails to ask for all of it again. The last attempt: eu-a answered HTTP 500."
     )
-    ended = expired_without_budget("eu-a answered HTTP 500.", 12_345.0)
+    ended = expired_without_budget("eu-a answered HTTP 500.", 500_400.0)
     assert ended == Failure(FailureKind.DEADLINE_EXPIRED, Stage.QUEUE, said, retryable=False)
 
 
