@@ -295,7 +295,7 @@ def deadline_anew_with_each_attempt() -> list[Patch]:
     return [edit(attempt, "set_deadline", "work.deadline or Deadline", "Deadline")]
 
 
-@bug("limits")
+@bug("limits", favour="limits")
 def cost_ceiling_looked_at_only_before_the_job() -> list[Patch]:
     return [
         edit(Drive, "_note", "if ceiling is not None and", "if False and"),
@@ -303,12 +303,12 @@ def cost_ceiling_looked_at_only_before_the_job() -> list[Patch]:
     ]
 
 
-@bug("limits")
+@bug("limits", favour="limits")
 def limits_forgotten_by_whoever_takes_over() -> list[Patch]:
     return [edit(Runner, "_drive", "await self._stop_as_asked(drive, job)", "pass")]
 
 
-@bug("limits")
+@bug("limits", favour="limits")
 def deadline_of_a_job_ignored() -> list[Patch]:
     return [edit(Runner, "_stop_as_asked", "elif _has_passed(", "elif False and _has_passed(")]
 
@@ -325,7 +325,7 @@ def one_attempt_too_few() -> list[Patch]:
     return [(drive, "conclude", made), (recovery, "conclude", made)]
 
 
-@bug("limits")
+@bug("limits", favour="limits")
 def asked_anew_although_the_job_forbids_it() -> list[Patch]:
     return [edit(policy, "may_be_retried", 'limits.on_unknown == "retry"', "True")]
 

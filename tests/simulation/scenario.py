@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from beacon.domain.fleet import Fleet
+from beacon.domain.fleet import Cost, Fleet
 from beacon.domain.spec import JobSpec
 
 MODELS = ("alpha", "beta", "gamma")
@@ -55,7 +55,8 @@ class Scenario:
 
     `zombies`: runners are frozen while slow answers are under way, and jobs are cancelled meanwhile. `disk`: what is
     written fails, again and again, and nothing else. `late`: mailboxes answer after the deadlines of executions that
-    are retried, by runners that are killed as they commit. `jumps`: the wall clock is set while jobs run.
+    are retried, by runners that are killed as they commit. `limits`: every job has a cost ceiling or a deadline that it
+    reaches, and asks nothing anew of which the outcome is unknown. `jumps`: the wall clock is set while jobs run.
     """
 
     def __init__(self, seed: int, favour: str | None = None) -> None:
@@ -83,6 +84,8 @@ class Scenario:
             self._favour_disk()
         elif favour == "late":
             self._favour_late_answers()
+        elif favour == "limits":
+            self._favour_limits()
         elif favour == "jumps":
             self.jumps = tuple((draw.uniform(0, 30), draw.choice((-1, 1)) * draw.uniform(1, 60)) for _ in range(3))
 
@@ -168,6 +171,17 @@ class Scenario:
     def _answered_late(self, job: PlannedJob) -> PlannedJob:
         hasty = job.spec.limits.model_copy(update={"execution_deadline": 4.0, "job_deadline": None})
         return replace(job, spec=job.spec.model_copy(update={"limits": hasty}), stopped_s=None, reopened=3)
+
+    def _favour_limits(self) -> None:
+        cost = Cost.model_validate({"input_per_mtok": 1000, "output_per_mtok": 2000})
+        priced = [provider.model_copy(update={"cost": cost}) for provider in self.fleet.providers]
+        self.fleet = self.fleet.model_copy(update={"providers": tuple(priced)})
+        self.jobs = tuple(self._limited(job, number) for number, job in enumerate(self.jobs))
+
+    def _limited(self, job: PlannedJob, number: int) -> PlannedJob:
+        limit = {"max_cost_usd": 0.02} if number % 2 else {"job_deadline": 3.0}
+        limits = job.spec.limits.model_copy(update={**limit, "on_unknown": "fail"})
+        return replace(job, spec=job.spec.model_copy(update={"limits": limits}))
 
     def _cancelled_late(self, job: PlannedJob) -> PlannedJob:
         patient = job.spec.limits.model_copy(update={"execution_deadline": 60.0, "job_deadline": None})
