@@ -247,7 +247,7 @@ def request_repeated_after_a_cut() -> list[Patch]:
     return [(OpenAITransport, "_post", post)]
 
 
-@bug("leak", "stuck")
+@bug("leak", "stuck", favour="disk")
 def slot_of_a_cancelled_attempt_kept() -> list[Patch]:
     def launch(self: Any, work: Any, placement: Any) -> None:
         self._tasks.create_task(self._execute(work, placement))
@@ -273,7 +273,7 @@ def provider_of_the_last_attempt_forgotten() -> list[Patch]:
     return [(attempt, "end_unsent", lambda *args: replace(real(*args), provider=None))]
 
 
-@bug("lost")
+@bug("lost", "sent unasked", favour="late")
 def earlier_answer_not_looked_for_in_a_takeover() -> list[Patch]:
     async def look_back(*_: Any) -> None:
         return None
@@ -296,7 +296,7 @@ def deadline_anew_with_each_attempt() -> list[Patch]:
     return [edit(attempt, "set_deadline", "work.deadline or Deadline", "Deadline")]
 
 
-@bug("limits")
+@bug("limits", favour="limits")
 def cost_ceiling_looked_at_only_before_the_job() -> list[Patch]:
     return [
         edit(Drive, "_note", "if ceiling is not None and", "if False and"),
@@ -304,12 +304,12 @@ def cost_ceiling_looked_at_only_before_the_job() -> list[Patch]:
     ]
 
 
-@bug("limits")
+@bug("limits", favour="limits")
 def limits_forgotten_by_whoever_takes_over() -> list[Patch]:
     return [edit(Runner, "_drive", "await self._stop_as_asked(drive, job)", "pass")]
 
 
-@bug("limits")
+@bug("limits", favour="limits")
 def deadline_of_a_job_ignored() -> list[Patch]:
     return [edit(Runner, "_stop_as_asked", "elif await self._is_past", "elif False and await self._is_past")]
 
@@ -326,7 +326,7 @@ def one_attempt_too_few() -> list[Patch]:
     return [(drive, "conclude", made), (recovery, "conclude", made)]
 
 
-@bug("limits")
+@bug("limits", favour="limits")
 def asked_anew_although_the_job_forbids_it() -> list[Patch]:
     return [edit(policy, "may_be_retried", 'limits.on_unknown == "retry"', "True")]
 
@@ -354,7 +354,7 @@ def newest_sent_first() -> list[Patch]:
     return [edit(Lane, "run", "self._queue.popleft()", "self._queue.pop()")]
 
 
-@bug("sent unasked")
+@bug("sent unasked", favour="late")
 def operators_retry_asks_anew_at_once() -> list[Patch]:
     was_running = "and execution.status is ExecutionStatus.RUNNING"
     return [edit(Drive, "_work", "can_fetch(work)", f"can_fetch(work) {was_running}")]

@@ -269,16 +269,30 @@ class _Checker:
                 reopenings[row["id"]].append(world.audited_at[row["n"]])
         for send in world.sends:
             execution, _, number = send.key.rpartition(".")
-            before = sender.get(f"{execution}.{int(number) - 1}")
-            if before is None or not before.keeps_results:
+            before = self._kept_before(execution, int(number))
+            if before is None:
                 continue
-            reopened = any(before.at < at <= send.at for at in reopenings.get(execution, ()))
-            if before.process == send.process and not reopened:
-                continue
-            if before.key not in {run.key for run in world.servers[f"{before.provider}.invalid"].runs.values()}:
+            reopened = any(sender[before.key].at < at <= send.at for at in reopenings.get(execution, ()))
+            if sender[before.key].process == send.process and not reopened:
                 continue
             if (send.process, before.provider, before.key) not in world.asked:
                 self._say("sent unasked", f"{send.key} was sent without asking {before.provider} for {before.key}")
+
+    def _kept_before(self, execution: str, number: int) -> Run | None:
+        """The newest attempt before this one of which the provider of the last keeps what it came to.
+
+        Looking further back than to the last takes time, which a bad network may use up: there nobody need.
+        """
+        rates = self._world.scenario.rates
+        furthest = number - 2 if rates.lost or rates.cut or rates.hang or rates.refused else 0
+        last = self._attempts.get(f"{execution}.{number - 1}")
+        for earlier in range(number - 1, max(furthest, 0), -1):
+            assert last is not None
+            server = self._world.servers[f"{last['provider']}.invalid"]
+            run = server.runs.get(f"{execution}.{earlier}")
+            if run is not None and server.provider.transport == "agent":
+                return run
+        return None
 
     def _closed(self, job: dict[str, Any]) -> None:
         """The report that counts saw what the database has, and each generation has one seal."""

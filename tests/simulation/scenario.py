@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from beacon.domain.fleet import Fleet
+from beacon.domain.fleet import Cost, Fleet
 from beacon.domain.spec import JobSpec
 
 MODELS = ("alpha", "beta", "gamma")
@@ -53,8 +53,10 @@ class PlannedPause:
 class Scenario:
     """`favour` is a kind of trouble that it has for certain.
 
-    `zombies`: runners are frozen while slow answers are under way, and jobs are cancelled meanwhile. `jumps`: the wall
-    clock is set while jobs run.
+    `zombies`: runners are frozen while slow answers are under way, and jobs are cancelled meanwhile. `disk`: what is
+    written fails, again and again, and nothing else. `late`: mailboxes answer after the deadlines of executions that
+    are retried, by runners that are killed as they commit. `limits`: every job has a cost ceiling or a deadline that it
+    reaches, and asks nothing anew of which the outcome is unknown. `jumps`: the wall clock is set while jobs run.
     """
 
     def __init__(self, seed: int, favour: str | None = None) -> None:
@@ -74,9 +76,16 @@ class Scenario:
         self.fleet = Fleet.model_validate({"providers": [p for r in self.regions for p in self._providers(r)]})
         self.jobs = tuple(self._job(n) for n in range(draw.choice((1, 2, 3, 4, 6))))
         self.pauses = self._pauses(random.Random(f"pauses/{seed}"))
+        self.only_writes_fail = False
         self.jumps: tuple[tuple[float, float], ...] = ()
         if favour == "zombies":
             self._favour_zombies()
+        elif favour == "disk":
+            self._favour_disk()
+        elif favour == "late":
+            self._favour_late_answers()
+        elif favour == "limits":
+            self._favour_limits()
         elif favour == "jumps":
             self.jumps = tuple((draw.uniform(0, 30), draw.choice((-1, 1)) * draw.uniform(1, 60)) for _ in range(3))
 
@@ -141,12 +150,38 @@ class Scenario:
 
     def _favour_zombies(self) -> None:
         """Nothing breaks, but runners are frozen while slow answers are under way, and jobs are cancelled meanwhile."""
-        quiet = dict.fromkeys(Rates.__dataclass_fields__, 0.0)
-        self.rates = Rates(**quiet | {"slow": 0.9})
+        self.rates = _quiet(slow=0.9)
         self.hosts, self.same_host, self.freezes = 2, False, 2
         self.kills_by_step = self.kills_at_commit = self.clean_stops = 0
         self.jobs = tuple(self._cancelled_late(job) for job in self.jobs)
         self.pauses = ()
+
+    def _favour_disk(self) -> None:
+        self.rates = _quiet(database=0.05)
+        self.only_writes_fail = True
+        self.kills_by_step = self.kills_at_commit = self.clean_stops = self.freezes = 0
+
+    def _favour_late_answers(self) -> None:
+        self.rates = _quiet(slow=0.9)
+        self.kills_by_step, self.kills_at_commit, self.clean_stops, self.freezes = 0, 12, 0, 0
+        mailboxes = [provider.model_copy(update={"transport": "agent"}) for provider in self.fleet.providers]
+        self.fleet = self.fleet.model_copy(update={"providers": tuple(mailboxes)})
+        self.jobs = tuple(self._answered_late(job) for job in self.jobs)
+
+    def _answered_late(self, job: PlannedJob) -> PlannedJob:
+        hasty = job.spec.limits.model_copy(update={"execution_deadline": 4.0, "job_deadline": None})
+        return replace(job, spec=job.spec.model_copy(update={"limits": hasty}), stopped_s=None, reopened=3)
+
+    def _favour_limits(self) -> None:
+        cost = Cost.model_validate({"input_per_mtok": 1000, "output_per_mtok": 2000})
+        priced = [provider.model_copy(update={"cost": cost}) for provider in self.fleet.providers]
+        self.fleet = self.fleet.model_copy(update={"providers": tuple(priced)})
+        self.jobs = tuple(self._limited(job, number) for number, job in enumerate(self.jobs))
+
+    def _limited(self, job: PlannedJob, number: int) -> PlannedJob:
+        limit = {"max_cost_usd": 0.02} if number % 2 else {"job_deadline": 3.0}
+        limits = job.spec.limits.model_copy(update={**limit, "on_unknown": "fail"})
+        return replace(job, spec=job.spec.model_copy(update={"limits": limits}))
 
     def _cancelled_late(self, job: PlannedJob) -> PlannedJob:
         patient = job.spec.limits.model_copy(update={"execution_deadline": 60.0, "job_deadline": None})
@@ -167,6 +202,11 @@ class PlannedJob:
     stopped_s: float | None
     stop_kind: str
     reopened: int
+
+
+def _quiet(**rates: float) -> Rates:
+    """Nothing goes wrong but what is named."""
+    return Rates(**{**dict.fromkeys(Rates.__dataclass_fields__, 0.0), **rates})
 
 
 def _rates(draw: random.Random) -> Rates:

@@ -47,18 +47,20 @@ def _tried(first: int | None) -> Iterator[int]:
 
 def main() -> int:
     """Writes a seed for each bug, or for those that are named; 1 where there is none for some."""
-    names = sys.argv[1:] or list(BUGS)
-    seeds = known_seeds() if sys.argv[1:] else {}
-    for name in names:
+    missing = 0
+    for name in sys.argv[1:] or list(BUGS):
         began = time.process_time()
         seed = finding(BUGS[name], known_seeds().get(name))
-        print(
-            f"{name}: {'not found' if seed is None else seed} ({time.process_time() - began:.1f} s of CPU)", flush=True
-        )
-        if seed is not None:
-            seeds[name] = seed
-        KNOWN.write_text(json.dumps(dict(sorted(seeds.items())), indent=2) + "\n")
-    return 0 if all(name in seeds for name in names) else 1
+        spent = time.process_time() - began
+        print(f"{name}: {'not found' if seed is None else seed} ({spent:.1f} s of CPU)", flush=True)
+        missing += seed is None
+        seeds = {known: number for known, number in known_seeds().items() if known in BUGS and known != name}
+        _write(seeds if seed is None else {**seeds, name: seed})
+    return 1 if missing else 0
+
+
+def _write(seeds: dict[str, int]) -> None:
+    KNOWN.write_text(json.dumps(dict(sorted(seeds.items())), indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -97,7 +97,7 @@ class Storage:
         pass
 
     async def write(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        await self._wait(0.005)
+        await self._wait(0.005, writes=True)
         dies = self._dies_at_this_commit()
         if dies == "before":
             self._world.die(self._process, "before a commit")
@@ -115,16 +115,16 @@ class Storage:
     write_at_once = write
 
     async def read(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        await self._wait(0.002)
+        await self._wait(0.002, writes=False)
         return await self._inner.read(function, *args, **kwargs)
 
-    async def _wait(self, longest_s: float) -> None:
+    async def _wait(self, longest_s: float, *, writes: bool) -> None:
         await asyncio.sleep(self._rng.uniform(0, longest_s))
         if self._process is None:
             return
         if self._process.dead:
             await for_ever()
-        if self._world.database_fails(self._rng):
+        if (writes or not self._world.scenario.only_writes_fail) and self._world.database_fails(self._rng):
             passing = self._rng.random() < 0.5
             what = "the database is locked by another process" if passing else "the database's file could not be read"
             raise DatabaseError(what, where="the simulation", passing=passing)

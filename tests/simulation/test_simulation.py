@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from tests.simulation.simulate import history, simulate
+from tests.simulation.simulate import FAVOURED, history, simulate
 
 FIXED = (2, 3, 4, 5)
 FRESH = 3
@@ -27,8 +27,9 @@ def test_nothing_is_lost_in_fresh_seeds() -> None:
         assert simulate(seed).violations == (), f"again, alone, with its history: make simulate SEED={seed}"
 
 
-def test_nothing_is_lost_where_runners_are_frozen_and_jobs_cancelled_meanwhile() -> None:
-    assert simulate(1, "zombies").violations == ()
+@pytest.mark.parametrize("favour", sorted(FAVOURED.values()))
+def test_nothing_is_lost_where_one_trouble_comes_for_certain(favour: str) -> None:
+    assert simulate(9, favour).violations == ()
 
 
 def test_a_seed_has_at_least_six_executions_a_job() -> None:

@@ -8,7 +8,7 @@ from beacon.domain.answer import Answer
 from beacon.domain.failure import Failure, FailureKind, Stage
 from beacon.domain.spec import Limits
 from beacon.domain.states import ExecutionStatus
-from beacon.runner.policy import Conclusion, conclude, may_be_retried, pause_before
+from beacon.runner.policy import Conclusion, conclude, expired_without_budget, may_be_retried, pause_before
 
 E = ExecutionStatus
 
@@ -102,3 +102,17 @@ def test_a_pause_that_the_provider_asked_for_is_kept_and_spread_a_little(
     asked: float, jitter: float, pause: float
 ) -> None:
     assert pause_before(5, asked, jitter) == pytest.approx(pause)
+
+
+def test_who_waited_for_the_retry_budget_until_the_deadline_is_told_how_long() -> None:
+    said = (
+        "The execution's deadline passed after its retry had waited 500.4 s for the retry budget: too much of what its "
+        "model and region are asked fails to ask for all of it again. The last attempt: eu-a answered HTTP 500."
+    )
+    ended = expired_without_budget("eu-a answered HTTP 500.", 500_400.0)
+    assert ended == Failure(FailureKind.DEADLINE_EXPIRED, Stage.QUEUE, said, retryable=False)
+
+
+def test_a_retry_needs_the_budget_unless_the_attempt_does_not_count() -> None:
+    assert concluded(failure()).budgeted
+    assert not concluded(failure(counts=False), counted=0).budgeted
