@@ -118,3 +118,15 @@ def test_languages_asked_everywhere_count_as_repeats() -> None:
     assert both.reaches[1].repeats_for_wanted is not None
     once = power_plan(spec(repeats=10))
     assert both.reaches[1].smallest_effect == once.reaches[1].smallest_effect
+
+
+def test_a_difference_that_would_be_called_negligible_is_not_said_to_be_found() -> None:
+    """With much data the test alone finds 3 points, which lie within the smallest effect that matters."""
+    precise = Design(60, 20, 3)
+    found = smallest_effect(precise, 0.02)
+    by_the_test_alone = smallest_effect(replace(precise, negligible=0.0), 0.02)
+    assert found is not None
+    assert by_the_test_alone is not None
+    assert by_the_test_alone < 0.032 < found < 0.045
+    coarse = Design(10, 2, 3)
+    assert smallest_effect(coarse, 0.1) == smallest_effect(replace(coarse, negligible=0.0), 0.1)
