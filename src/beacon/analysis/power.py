@@ -93,15 +93,14 @@ def _finds(design: Design, base_rate: float, effect: float, repeats: int) -> boo
 
 
 def _needed(design: Design, base_rate: float, delta: float) -> float:
-    """The difference that is called one with this noise, which itself depends on the difference: the estimate has to
-    pass both the test and the end of what is called negligible."""
+    """The difference that is found with this noise, which itself depends on the difference. It is never less than
+    the smallest effect that matters: below, more data has it called negligible."""
     found = noise(base_rate, delta, design.spread)
     q, n = design.questions, design.questions * design.answers_a_cell
     error = math.sqrt(found.within / n + 2 / n**2 + found.between / q)
     alpha = design.alpha / design.pairs
-    tested = student.quantile(1 - alpha / 2, q - 1) * error
-    beyond_negligible = design.negligible - student.quantile(1 - design.alpha / 2, q - 1) * error
-    return max(tested, beyond_negligible) + student.quantile(design.power, q - 1) * error
+    tested = (student.quantile(1 - alpha / 2, q - 1) + student.quantile(design.power, q - 1)) * error
+    return max(tested, design.negligible)
 
 
 def noise(base_rate: float, delta: float, spread: float) -> Noise:
