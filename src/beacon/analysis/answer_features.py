@@ -1,7 +1,8 @@
 """Texts as hashed character n-grams, in NumPy alone.
 
 A text is normalised, read as an array of code points, and every run of 1 to 4 of them is hashed into one of
-2**18 buckets (feature hashing, Weinberger et al. 2009). No vocabulary has to be stored, and any script works.
+2**22 buckets (feature hashing, Weinberger et al. 2009). No vocabulary has to be stored, and any script works. A model
+knows the buckets that are frequent, so that rare n-grams do not share one with them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-BITS = 18
+BITS = 22
 BUCKETS = 1 << BITS
 LONGEST_GRAM = 4
 MAX_CHARACTERS = 65_536

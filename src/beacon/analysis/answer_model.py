@@ -34,18 +34,27 @@ _WITHHELD = np.array([place for place in range(len(TEXT_LABELS)) if place != _AN
 
 @dataclass(frozen=True, eq=False)
 class AnswerModel:
-    """`table` is (BUCKETS, 4): a column of weights per label of TEXT_LABELS, then the inverse document frequency.
+    """`buckets` are those that the model knows, ascending. `table` has a row for each and a last one of zeros for all
+    others: a column of weights per label of TEXT_LABELS, then the inverse document frequency.
 
     `intercept` has an entry per label; `temperatures` one per trained language and one for all others.
     """
 
+    buckets: NDArray[np.uint32]
     table: NDArray[np.float32]
     intercept: NDArray[np.float64]
     temperatures: Mapping[str, float]
 
     @cached_property
+    def places(self) -> NDArray[np.int32]:
+        """The row of `table` for every bucket."""
+        places = np.full(BUCKETS, self.buckets.size, dtype=np.int32)
+        places[self.buckets] = np.arange(self.buckets.size, dtype=np.int32)
+        return places
+
+    @cached_property
     def contrasts(self) -> dict[TextLabel, NDArray[np.float32]]:
-        """For each label, what an n-gram of each bucket adds to it beyond the mean of the labels."""
+        """For each label, what an n-gram of each row adds to it beyond the mean of the labels."""
         beyond = (self.table[:, :_IDF] - self.table[:, :_IDF].mean(axis=1, keepdims=True)) * self.table[:, _IDF:]
         return {label: beyond[:, column].copy() for column, label in enumerate(TEXT_LABELS)}
 
@@ -55,7 +64,7 @@ class AnswerModel:
     def logits(self, grams: list[NDArray[np.uint32]]) -> NDArray[np.float64]:
         """Uncalibrated scores, one per label: the unit-length TF-IDF vector times the weights."""
         buckets, damped = count_grams(grams)
-        rows = self.table.take(buckets, axis=0)
+        rows = self.table.take(self.places.take(buckets), axis=0)
         vector = damped * rows[:, _IDF]
         # Not a matrix product: its order of summation depends on the machine's linear algebra library.
         products = np.einsum("i,ij->j", vector, rows)[:_IDF].astype(np.float64)
@@ -75,7 +84,7 @@ class AnswerModel:
         contrast = self.contrasts[label]
         weight = np.zeros(len(text))
         for buckets in grams:
-            weight[: buckets.size] += contrast.take(buckets)
+            weight[: buckets.size] += contrast.take(self.places.take(buckets))
         sums = np.concatenate(([0.0], np.cumsum(weight)))
         begin = int(np.argmax(sums[PASSAGE:] - sums[:-PASSAGE]))
         return whole_words(text, begin, begin + PASSAGE)
@@ -111,10 +120,11 @@ def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 def shipped_model() -> AnswerModel:
     """The model that comes with Beacon; read once a process, in a few milliseconds."""
     content = (resources.files("beacon.analysis") / "model" / WEIGHTS_FILE).read_bytes()
-    table = np.load(io.BytesIO(content), allow_pickle=False)
+    buckets, table = unpacked(np.load(io.BytesIO(content), allow_pickle=False))
     model = shipped_card()["model"]
     return AnswerModel(
-        table=table.astype(np.float32),
+        buckets=buckets,
+        table=table,
         intercept=np.array(model["intercept"], dtype=np.float64),
         temperatures=model["temperatures"],
     )
@@ -125,5 +135,24 @@ def weights_digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def empty_table() -> NDArray[np.float32]:
-    return np.zeros((BUCKETS, _IDF + 1), dtype=np.float32)
+STORED = np.dtype([("step", "<u2"), ("weights", "<f2", (_IDF + 1,))])
+"""How a row is stored: the distance to its bucket from the one before (from -1 for the first), and its columns."""
+
+
+def packed(model: AnswerModel) -> NDArray[np.void]:
+    """The weights as they are stored. Raises ValueError where two buckets are too far apart."""
+    steps = np.diff(model.buckets.astype(np.int64), prepend=-1)
+    if steps.max(initial=0) > np.iinfo(np.uint16).max:
+        raise ValueError("buckets lie too far apart to be stored as steps")
+    stored = np.empty(model.buckets.size, dtype=STORED)
+    stored["step"] = steps
+    stored["weights"] = model.table[:-1]
+    return stored
+
+
+def unpacked(stored: NDArray[np.void]) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
+    """`buckets` and `table` of the model that was stored."""
+    buckets = (np.cumsum(stored["step"], dtype=np.int64) - 1).astype(np.uint32)
+    table = np.zeros((stored.size + 1, _IDF + 1), dtype=np.float32)
+    table[:-1] = stored["weights"]
+    return buckets, table

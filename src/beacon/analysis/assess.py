@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from beacon.analysis import pair
-from beacon.analysis.cells import Cells, Tally
+from beacon.analysis.cells import Tally
 from beacon.analysis.comparison import Comparison, Table, table
 from beacon.analysis.family import Call, call_of, q_values
-from beacon.analysis.measure import TEXT_DISTANCE, RateMeasure
+from beacon.analysis.measure import RateMeasure
 from beacon.analysis.pair import PairTest
 from beacon.analysis.settings import MINIMUM_CLUSTERS, AnalysisSettings
 from beacon.analysis.texts import LIKE, Library, TextTest, compare_texts
@@ -34,6 +34,7 @@ class AssessedText:
     """Likewise of texts. There is no smallest distance that matters, so that none is negligible."""
 
     comparison: Comparison
+    measure: str
     test: TextTest
     family: str
     q: float
@@ -81,30 +82,29 @@ def assess_rates(
 
 
 def assess_texts(
-    planned: Sequence[Comparison], cells: Cells, settings: AnalysisSettings
+    planned: Sequence[Comparison], measure: str, library: Library, settings: AnalysisSettings
 ) -> tuple[list[AssessedText], list[NotTested]]:
     """The texts of those comparisons whose arms were asked in one language by the same model."""
-    library = Library(cells)
     families: dict[str, list[tuple[Comparison, TextTest]]] = {}
     not_tested: list[NotTested] = []
     for comparison in planned:
         if comparison.factor not in LIKE or comparison.level != "overall":
             continue
         if comparison.language_bound:
-            not_tested.append(NotTested(comparison, TEXT_DISTANCE, "the groups were asked in different languages"))
+            not_tested.append(NotTested(comparison, measure, "the groups were asked in different languages"))
             continue
         test = compare_texts(comparison, library, alpha=settings.alpha, draws=settings.draws, seed=settings.seed)
         if test is None:
             reason = f"needs {MINIMUM_CLUSTERS} questions with two texts or more in both"
-            not_tested.append(NotTested(comparison, TEXT_DISTANCE, reason))
+            not_tested.append(NotTested(comparison, measure, reason))
         else:
-            families.setdefault("/".join((TEXT_DISTANCE, *comparison.family)), []).append((comparison, test))
+            families.setdefault("/".join((measure, *comparison.family)), []).append((comparison, test))
     assessed = []
     for family, members in families.items():
         adjusted = q_values([test.p for _, test in members])
         for (comparison, test), q in zip(members, adjusted, strict=True):
             call: Call = "difference" if q <= settings.alpha else "undecided"
-            assessed.append(AssessedText(comparison, test, family, q, call))
+            assessed.append(AssessedText(comparison, measure, test, family, q, call))
     return assessed, not_tested
 
 

@@ -18,6 +18,11 @@ from beacon.analysis.words import counted, listed
 
 WORDING_ONLY = "Only wording was compared: it differs between engines and settings too, and says nothing of content."
 
+CLOSENESS_ONLY = (
+    "Closeness is what the embedding model takes for it, which wording, length and language move too: it "
+    "says that texts differ, not in what."
+)
+
 
 def rate_finding(
     assessed: AssessedRate,
@@ -80,13 +85,14 @@ def rate_finding(
 
 def text_finding(assessed: AssessedText, around: Circumstances, settings: AnalysisSettings) -> Finding:
     comparison, test = assessed.comparison, assessed.test
-    words = text_sentence(comparison, test, assessed.q, assessed.call, settings.alpha)
+    wording = assessed.measure == TEXT_DISTANCE
+    words = text_sentence(comparison, test, assessed.q, assessed.call, settings.alpha, wording=wording)
     return Finding(
-        id=identify(comparison, TEXT_DISTANCE),
+        id=identify(comparison, assessed.measure),
         factor=comparison.factor,
         level=comparison.level,
         family=assessed.family,
-        measure=TEXT_DISTANCE,
+        measure=assessed.measure,
         model=comparison.fixed("model"),
         region=comparison.fixed("region"),
         persona=comparison.fixed("persona"),
@@ -107,7 +113,7 @@ def text_finding(assessed: AssessedText, around: Circumstances, settings: Analys
         clusters_equal=test.direction.equal,
         call=assessed.call,
         sentence=around.told_first(is_difference=assessed.call == "difference") + words,
-        caveats=(*around.caveats, WORDING_ONLY, *around.start_caveats),
+        caveats=(*around.caveats, WORDING_ONLY if wording else CLOSENESS_ONLY, *around.start_caveats),
         confounded_with=around.confounded_with,
         routes=around.routes,
         checks={"between": test.between, "within": list(test.within)},

@@ -7,7 +7,7 @@ from typing import Any
 
 from beacon.analysis.agreement import EVERYONE
 from beacon.analysis.finding import Finding
-from beacon.analysis.measure import TEXT_DISTANCE
+from beacon.analysis.measure import OF_TEXTS, TEXT_DISTANCE
 from beacon.analysis.settings import AnalysisSettings
 from beacon.analysis.words import counted, percent, points
 
@@ -82,7 +82,7 @@ def not_found(
             continue
         said = f"{name}: of {counted(len(members), 'comparison')} {len(undecided)} undecided, {negligible} negligible"
         widest = max((_reach(finding) for finding in undecided), default=None)
-        if widest is not None and members[0].measure != TEXT_DISTANCE:
+        if widest is not None and members[0].measure not in OF_TEXTS:
             said += f"; up to {points(widest)} points remain possible in the least certain"
         told.append(said + ".")
     for measure in dict.fromkeys(row["measure"] for row in questions):
@@ -103,7 +103,7 @@ def _reach(finding: Finding) -> float:
 
 def summary(findings: Sequence[Finding]) -> str:
     """One paragraph: how many comparisons of regions hold, and how many of them are the region's own."""
-    tested = [f for f in findings if f.factor == "region" and f.level == "overall" and f.measure != TEXT_DISTANCE]
+    tested = [f for f in findings if f.factor == "region" and f.level == "overall" and f.measure not in OF_TEXTS]
     if not tested:
         return "No comparison of regions could be tested."
     differ = [f for f in tested if f.call == "difference"]

@@ -37,6 +37,9 @@ EMPTY_RATE = RateMeasure(
     "empty texts with a normal end, of all classified answers",
 )
 TEXT_DISTANCE = "text_distance"
+EMBEDDING_DISTANCE = "embedding_distance"
+OF_TEXTS = frozenset({TEXT_DISTANCE, EMBEDDING_DISTANCE})
+"""Measures of texts and not of their classes."""
 
 
 def measures_for(observations: list[Observation]) -> tuple[RateMeasure, ...]:

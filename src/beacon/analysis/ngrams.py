@@ -57,5 +57,7 @@ def squared_distances(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
 def _products(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """`rows @ rows.T`, summed over blocks of columns so small that the linear-algebra library keeps to one
     thread: handing out such small products takes it a hundred times longer than they do."""
+    if missing := -rows.shape[1] % _BLOCKS:
+        rows = np.pad(rows, ((0, 0), (0, missing)))
     blocks = rows.reshape(len(rows), _BLOCKS, -1).transpose(1, 0, 2)
     return np.asarray(np.matmul(blocks, blocks.transpose(0, 2, 1)).sum(axis=0))

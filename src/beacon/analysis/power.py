@@ -31,7 +31,8 @@ _NODES = 101
 @dataclass(frozen=True, slots=True)
 class Design:
     """`pairs` is the number of comparisons in the family (models times pairs of regions); `completion` the
-    share of executions that is expected to be answered."""
+    share of executions that is expected to be answered; `negligible` the smallest effect that matters: where the whole
+    interval lies within it, no difference is called."""
 
     questions: int
     repeats: int
@@ -40,6 +41,7 @@ class Design:
     power: float = 0.8
     spread: float = SPREAD
     completion: float = 1.0
+    negligible: float = 0.05
 
     @property
     def answers_a_cell(self) -> float:
@@ -91,12 +93,14 @@ def _finds(design: Design, base_rate: float, effect: float, repeats: int) -> boo
 
 
 def _needed(design: Design, base_rate: float, delta: float) -> float:
-    """The difference that is found with this noise, which itself depends on the difference."""
+    """The difference that is found with this noise, which itself depends on the difference. It is never less than
+    the smallest effect that matters: below, more data has it called negligible."""
     found = noise(base_rate, delta, design.spread)
     q, n = design.questions, design.questions * design.answers_a_cell
     error = math.sqrt(found.within / n + 2 / n**2 + found.between / q)
     alpha = design.alpha / design.pairs
-    return (student.quantile(1 - alpha / 2, q - 1) + student.quantile(design.power, q - 1)) * error
+    tested = (student.quantile(1 - alpha / 2, q - 1) + student.quantile(design.power, q - 1)) * error
+    return max(tested, design.negligible)
 
 
 def noise(base_rate: float, delta: float, spread: float) -> Noise:

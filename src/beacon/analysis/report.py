@@ -13,10 +13,11 @@ from beacon.analysis.assess import NotTested, assess_rates, assess_texts
 from beacon.analysis.cells import Cells, by_cell, tally
 from beacon.analysis.circumstances import Circumstances, circumstances
 from beacon.analysis.comparison import Comparison, comparisons
+from beacon.analysis.embeddings import Embeddings
 from beacon.analysis.finding import Finding
 from beacon.analysis.findings import rate_finding, text_finding
 from beacon.analysis.limits import limits, not_found, summary
-from beacon.analysis.measure import TEXT_DISTANCE, RateMeasure, measures_for
+from beacon.analysis.measure import EMBEDDING_DISTANCE, OF_TEXTS, TEXT_DISTANCE, RateMeasure, measures_for
 from beacon.analysis.metrics import Metric, metrics
 from beacon.analysis.metrics import to_document as metric_document
 from beacon.analysis.observation import Observation, in_order
@@ -24,6 +25,7 @@ from beacon.analysis.quality import data_quality, notices
 from beacon.analysis.questions import QuestionTest, question_family, question_findings, question_tests
 from beacon.analysis.rates import arm_rates, cell_rates
 from beacon.analysis.settings import METHOD, AnalysisSettings
+from beacon.analysis.texts import Library
 
 SCHEMA = "beacon.report/v1"
 
@@ -37,6 +39,7 @@ class Report:
     method: str
     settings: AnalysisSettings
     measures: tuple[RateMeasure, ...]
+    embedding_model: str | None
     notices: tuple[str, ...]
     summary: str
     findings: tuple[Finding, ...]
@@ -56,6 +59,7 @@ class Report:
                 "schema": SCHEMA,
                 "method": self.method,
                 "settings": asdict(self.settings),
+                "embedding_model": self.embedding_model,
                 "measures": {measure.name: measure.definition for measure in self.measures},
                 "notices": self.notices,
                 "summary": self.summary,
@@ -84,8 +88,13 @@ def plain(value: Any) -> Any:
     return value
 
 
-def analyse(observations: Sequence[Observation], settings: AnalysisSettings) -> Report:
-    """Raises InputError where an execution stands twice."""
+def analyse(
+    observations: Sequence[Observation], settings: AnalysisSettings, embeddings: Embeddings | None = None
+) -> Report:
+    """Texts are compared by `embeddings` too, where they are given.
+
+    Raises InputError where an execution stands twice, or an answer has no embedding.
+    """
     ordered = in_order(observations)
     cells = by_cell(ordered)
     measures = measures_for(ordered)
@@ -95,13 +104,16 @@ def analyse(observations: Sequence[Observation], settings: AnalysisSettings) -> 
     for measure in measures:
         _add_rates(found, cells, around, measure, settings)
     if any(observation.answer for observation in ordered):
-        _add_texts(found, cells, around, settings)
+        _add_texts(found, TEXT_DISTANCE, Library(cells), around, settings)
+        if embeddings is not None:
+            _add_texts(found, EMBEDDING_DISTANCE, Library(cells, embeddings.of), around, settings)
     found.findings.sort(key=strength)
     quality = data_quality(ordered)
     return Report(
         method=METHOD,
         settings=settings,
         measures=measures,
+        embedding_model=embeddings.model if embeddings else None,
         notices=tuple(notices(quality)),
         summary=summary(found.findings),
         findings=tuple(found.findings),
@@ -139,8 +151,8 @@ def _add_rates(found: _Found, cells: Cells, around: Around, measure: RateMeasure
     found.questions.extend(_question_summary(tests, single, measure, settings))
 
 
-def _add_texts(found: _Found, cells: Cells, around: Around, settings: AnalysisSettings) -> None:
-    assessed, left = assess_texts(list(around), cells, settings)
+def _add_texts(found: _Found, measure: str, library: Library, around: Around, settings: AnalysisSettings) -> None:
+    assessed, left = assess_texts(list(around), measure, library, settings)
     found.findings.extend(text_finding(item, around[item.comparison], settings) for item in assessed)
     found.not_tested.extend(left)
 
@@ -195,7 +207,7 @@ def strength(item: Finding) -> tuple[int, int, int, bool, float, float, str]:
     before how it was worded; among these the one whose interval stays furthest from 0."""
     low, high = item.interval or (0.0, 0.0)
     nearest = max(low, -high)
-    kind = (_CALLS[item.call], _FACTORS[item.factor], _LEVELS[item.level], item.measure == TEXT_DISTANCE)
+    kind = (_CALLS[item.call], _FACTORS[item.factor], _LEVELS[item.level], item.measure in OF_TEXTS)
     return *kind, -nearest, -abs(item.effect), item.id
 
 

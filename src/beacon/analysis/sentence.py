@@ -90,8 +90,11 @@ def _between(comparison: Comparison, did: str) -> str:
     return f"The difference between {a} and {b} in how often {_who(comparison)} {did}"
 
 
-def text_sentence(comparison: Comparison, test: TextTest, q: float, call: Call, alpha: float) -> str:
-    """Says how far apart wording is, between the groups and within each."""
+def text_sentence(
+    comparison: Comparison, test: TextTest, q: float, call: Call, alpha: float, *, wording: bool = True
+) -> str:
+    """Says how far apart texts are, by wording or else by embeddings, between the groups and within each."""
+    did = "words its answers differently" if wording else "gives answers with other embeddings"
     a, b = comparison.groups
     low, high = test.interval
     behind = (
@@ -103,10 +106,5 @@ def text_sentence(comparison: Comparison, test: TextTest, q: float, call: Call, 
         f"{test.n[0]:,} and {test.n[1]:,} texts)"
     )
     if call == "difference":
-        return (
-            f"{_who(comparison)} words its answers differently {_at(comparison, a)} and {_at(comparison, b)}: {behind}."
-        )
-    return (
-        f"Whether {_who(comparison)} words its answers differently {_at(comparison, a)} and "
-        f"{_at(comparison, b)} is undecided: {behind}."
-    )
+        return f"{_who(comparison)} {did} {_at(comparison, a)} and {_at(comparison, b)}: {behind}."
+    return f"Whether {_who(comparison)} {did} {_at(comparison, a)} and {_at(comparison, b)} is undecided: {behind}."

@@ -7,6 +7,7 @@ noise. Wording alone is compared; it is never a claim about content.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -40,11 +41,16 @@ class CellTexts:
     digest: str
 
 
-class Library:
-    """The texts of cells, kept while one model is being compared."""
+Vectors = Callable[[str, str], NDArray[np.float32]]
+"""The vector of unit length of a text in a language."""
 
-    def __init__(self, cells: Cells) -> None:
+
+class Library:
+    """The texts of cells, kept while one model is being compared; their wording unless other `vectors` are given."""
+
+    def __init__(self, cells: Cells, vectors: Vectors = vector) -> None:
         self._cells = cells
+        self._vectors = vectors
         self._model: str | None = None
         self._kept: dict[Cell, CellTexts] = {}
 
@@ -53,7 +59,7 @@ class Library:
             self._model, self._kept = cell.model, {}
         if cell not in self._kept:
             texts = sorted(o.answer for o in self._cells[cell].answered if o.answer and not o.answer.isspace())
-            vectors = np.array([vector(text, cell.language) for text in texts], dtype=np.float32)
+            vectors = np.array([self._vectors(text, cell.language) for text in texts], dtype=np.float32)
             digest = sha256("\0".join(texts).encode("utf-8", errors="surrogatepass")).hexdigest()
             self._kept[cell] = CellTexts(vectors, digest)
         return self._kept[cell]

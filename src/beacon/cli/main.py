@@ -48,6 +48,7 @@ COMMANDS = {
     "classify": Command(RESULTS, "Label any file of answers: refused, evasive, substantive, …"),
     "kpis": Command(RESULTS, "The eight measures that Beacon promises to hold, and the jobs that miss them."),
     "judge": Command(RESULTS, "A language model as judge of answers, and what its labels are worth."),
+    "embed": Command(RESULTS, "Vectors of answers by an embedding model, for a report to compare."),
     "label": Command(
         RESULTS, "Labels by people: read the doubtful answers, import a file of labels, list who said what."
     ),

@@ -34,6 +34,10 @@ def report(
     again: Annotated[
         bool, Parameter(negative="", help="Analyse the stored answers anew; both reports are kept.")
     ] = False,
+    embeddings: Annotated[
+        str | None,
+        Parameter(help="With --again: compare texts by this model's vectors too; `beacon embed` fetches them."),
+    ] = None,
     html: Annotated[
         Path | None, Parameter(help="Write it with charts into one HTML file, which opens without a network.")
     ] = None,
@@ -51,7 +55,7 @@ def report(
     async def read(database: Database) -> tuple[Job, dict[str, Any], Telling]:
         job_id = await database.read(jobs.resolve_id, job)
         if again:
-            made = await _again(database, job_id)
+            made = await _again(database, job_id, embeddings)
             print(f"version {made} of the report; earlier ones by --version", file=sys.stderr)
         document = await database.read(reports.latest_report, job_id, version)
         telling = await _telling(database, document) if html is not None else {}
@@ -59,6 +63,8 @@ def report(
 
     if again and version is not None:
         raise InputError("--again makes a new version and --version shows an earlier one", todo="give one of them")
+    if embeddings is not None and not again:
+        raise InputError("embeddings are for a further report", where="--embeddings", todo="add --again")
     found, document, telling = with_database(database, read)
     if html is not None:
         written = page(found, document, draw_charts(document), telling, SystemClock().wall())
@@ -80,6 +86,6 @@ async def _telling(database: Database, document: dict[str, Any]) -> Telling:
     }
 
 
-async def _again(database: Database, job_id: str) -> int:
+async def _again(database: Database, job_id: str, embedding_model: str | None) -> int:
     async with Analyst() as analyst:
-        return await report_again(database, job_id, analyst, SystemClock())
+        return await report_again(database, job_id, analyst, SystemClock(), embedding_model)

@@ -10,9 +10,11 @@ from beacon.store import jobs, reports
 from beacon.store.database import Database
 
 
-async def report_again(database: Database, job_id: str, analyst: Analyst, clock: Clock) -> int:
+async def report_again(
+    database: Database, job_id: str, analyst: Analyst, clock: Clock, embedding_model: str | None = None
+) -> int:
     """Stores a new version beside the earlier ones and returns its number. Seals are not touched: they name the
-    version that they hold.
+    version that they hold. Texts are compared by vectors of the `embedding_model` too, where one is named.
 
     Raises ConflictError for a job that is not over: it will have a report when it is.
     """
@@ -24,5 +26,5 @@ async def report_again(database: Database, job_id: str, analyst: Analyst, clock:
         )
     spec = await database.read(jobs.spec_of, job_id)
     await classify_rest(database, job_id, spec, analyst, clock)
-    document = await analyst.ask("report_document", database.url, job_id)
+    document = await analyst.ask("report_document", database.url, job_id, embedding_model)
     return await database.write(reports.add_report, job_id, document["method"], document, clock.wall())

@@ -20,6 +20,7 @@ from beacon.analysis.settings import settings_of
 from beacon.errors import BeaconError
 from beacon.runner.analyst import LENGTH_BYTES
 from beacon.runner.drifting import drift_between
+from beacon.runner.embedding import embeddings_of
 from beacon.runner.observations import label_quality, observations_of
 from beacon.runner.receipts import receipts_page, seal
 from beacon.store import jobs, labelling
@@ -43,21 +44,22 @@ def _flags(classified: Classification) -> str:
     return ",".join(flag for flag, up in raised.items() if up)
 
 
-def report_document(url: str, job_id: str) -> dict[str, Any]:
+def report_document(url: str, job_id: str, embedding_model: str | None = None) -> dict[str, Any]:
     """The report of a job as plain JSON."""
-    return asyncio.run(_report_document(url, job_id))
+    return asyncio.run(_report_document(url, job_id, embedding_model))
 
 
-async def _report_document(url: str, job_id: str) -> dict[str, Any]:
+async def _report_document(url: str, job_id: str, model: str | None) -> dict[str, Any]:
     database = await open_database(url)
     try:
         spec = await database.read(jobs.spec_of, job_id)
         observations = await observations_of(database, job_id)
         labels = await database.read(labelling.by_answer, job_id)
+        embeddings = await embeddings_of(database, observations, model) if model is not None else None
     finally:
         await database.close()
     quality = label_quality(observations, labels.values())
-    return analyse(observations, settings_of(spec, quality)).to_document()
+    return analyse(observations, settings_of(spec, quality), embeddings).to_document()
 
 
 def drift(url: str, base_id: str, other_id: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from beacon.errors import DatabaseTooNewError
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012")
 """All revisions, oldest first; the last is what this Beacon needs."""
 
 

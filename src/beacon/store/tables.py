@@ -15,6 +15,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -199,6 +200,17 @@ labels = Table(
     Column("labelled_at", Double, nullable=False),
     # Of the classifier or the rubric; null for people and imports, and where it was not recorded.
     Column("version", Text),
+    sqlite_with_rowid=False,
+)
+
+embeddings = Table(
+    "embeddings",
+    metadata,
+    Column("model", Text, primary_key=True),
+    # SHA-256 of the text.
+    Column("digest", Text, primary_key=True),
+    # Little-endian 32-bit floats.
+    Column("vector", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )
 

@@ -118,3 +118,15 @@ def test_languages_asked_everywhere_count_as_repeats() -> None:
     assert both.reaches[1].repeats_for_wanted is not None
     once = power_plan(spec(repeats=10))
     assert both.reaches[1].smallest_effect == once.reaches[1].smallest_effect
+
+
+def test_no_difference_is_said_to_be_found_that_would_be_called_negligible() -> None:
+    """With much data the test alone finds 3 points, which lie within the smallest effect that matters."""
+    precise = Design(60, 20, 3)
+    by_the_test_alone = smallest_effect(replace(precise, negligible=0.0), 0.02)
+    assert by_the_test_alone is not None
+    assert by_the_test_alone < 0.032
+    assert smallest_effect(precise, 0.02) == pytest.approx(0.05, abs=1e-4)
+    assert repeats_needed(precise, 0.02, 0.04) is None
+    coarse = Design(10, 2, 3)
+    assert smallest_effect(coarse, 0.1) == smallest_effect(replace(coarse, negligible=0.0), 0.1)

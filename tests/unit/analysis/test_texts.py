@@ -6,11 +6,13 @@ from random import Random
 import numpy as np
 import pytest
 
+from beacon.analysis.embeddings import Embeddings, text_digest
 from beacon.analysis.finding import Finding
 from beacon.analysis.ngrams import squared_distances, vector
 from beacon.analysis.observation import Observation
 from beacon.analysis.report import analyse
 from beacon.analysis.settings import AnalysisSettings
+from beacon.errors import InputError
 from tests.unit.analysis.invented import VOCABULARY, cells, job
 
 SETTINGS = AnalysisSettings(draws=499)
@@ -88,3 +90,18 @@ def test_any_text_has_a_vector_of_length_one(text: str) -> None:
     for language in ("en", "zh-Hans"):
         found = vector(text, language)
         assert float(found @ found) == pytest.approx(1, abs=1e-5)
+
+
+def test_embeddings_of_any_size_are_compared_like_words() -> None:
+    draw = np.random.default_rng(5)
+    rows = job(cells(questions=8, regions=("us", "apac")), 3, lambda _: 0.0, text=True)
+    apart = {text_digest(o.answer or ""): draw.normal(size=7) + 3 * (o.region == "apac") for o in rows}
+    same = {digest: draw.normal(size=7) for digest in apart}
+    for vectors, call in ((apart, "difference"), (same, "undecided")):
+        known = Embeddings("m", {digest: v.astype(np.float32) for digest, v in vectors.items()})
+        report = analyse(rows, AnalysisSettings(draws=499), known)
+        (found,) = [f for f in report.findings if f.measure == "embedding_distance"]
+        assert found.call == call
+        assert report.embedding_model == "m"
+    with pytest.raises(InputError, match="has no embedding by m"):
+        analyse(rows, AnalysisSettings(draws=499), Embeddings("m", {}))
