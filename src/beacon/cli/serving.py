@@ -44,14 +44,15 @@ class LocalActions:
         job_id, new = await submit(self._house.database, spec, self._house.fleet, self._clock, idempotency_key)
         return Submitted(job_id, new)
 
-    async def cancel(self, job_id: str) -> bool:
-        return await self._stop(job_id, FailureKind.CANCELLED)
+    async def cancel(self, job_id: str, why: str | None = None) -> bool:
+        return await self._stop(job_id, FailureKind.CANCELLED, why)
 
-    async def end_stragglers(self, job_id: str) -> bool:
-        return await self._stop(job_id, FailureKind.STRAGGLER)
+    async def end_stragglers(self, job_id: str, why: str | None = None) -> bool:
+        return await self._stop(job_id, FailureKind.STRAGGLER, why)
 
-    async def _stop(self, job_id: str, kind: FailureKind) -> bool:
-        return await self._house.database.write(interventions.request_stop, job_id, kind.value, self._clock.wall())
+    async def _stop(self, job_id: str, kind: FailureKind, why: str | None) -> bool:
+        now = self._clock.wall()
+        return await self._house.database.write(interventions.request_stop, job_id, kind.value, now, why)
 
     async def prewarm(self, provider: str) -> None:
         found = self._provider(provider)
@@ -59,14 +60,16 @@ class LocalActions:
         self._waking.add(waking)
         waking.add_done_callback(self._waking.discard)
 
-    async def pause(self, provider: str, why: str) -> None:
-        name = self._provider(provider).name
+    async def pause(self, name: str, why: str) -> None:
+        if name not in self._house.router.fleet.regions:
+            self._provider(name)
         await self._house.database.write(pauses.pause, name, why, self._clock.wall())
         # Every process follows the database; this one shows it at once.
         self._house.router.pause(name, why)
 
-    async def resume(self, provider: str) -> None:
-        name = self._provider(provider).name
+    async def resume(self, name: str) -> None:
+        if name not in self._house.router.fleet.regions:
+            self._provider(name)
         await self._house.database.write(pauses.resume, name, self._clock.wall())
         self._house.router.resume(name)
 

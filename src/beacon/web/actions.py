@@ -31,11 +31,11 @@ class Actions(Protocol):
         ConflictError for a key that has made another job."""
         ...
 
-    async def cancel(self, job_id: str) -> bool:
+    async def cancel(self, job_id: str, why: str | None = None) -> bool:
         """Asks the job to stop; False where it is past stopping or was asked before. Raises NotFoundError."""
         ...
 
-    async def end_stragglers(self, job_id: str) -> bool:
+    async def end_stragglers(self, job_id: str, why: str | None = None) -> bool:
         """Ends what is under way, as `cancelled`, so that the rest is finalized; False where it is past stopping or
         was asked to stop before. Raises NotFoundError."""
         ...
@@ -44,12 +44,13 @@ class Actions(Protocol):
         """Begins to wake a provider, and the others of its cells, as a job would. Raises NotFoundError."""
         ...
 
-    async def pause(self, provider: str, why: str) -> None:
-        """The provider takes no new work until it is resumed. Raises NotFoundError."""
+    async def pause(self, name: str, why: str) -> None:
+        """The provider or region takes no new work until it is resumed. Raises NotFoundError for an unknown name,
+        and ConflictError where it is paused already."""
         ...
 
-    async def resume(self, provider: str) -> None:
-        """Undoes a pause. Raises NotFoundError."""
+    async def resume(self, name: str) -> None:
+        """Undoes a pause of the same name. Raises NotFoundError where there is none."""
         ...
 
     async def retry(self, job_id: str, *, kind: str | None = None, execution_ids: Sequence[str] = ()) -> Retried:

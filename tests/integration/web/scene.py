@@ -14,7 +14,7 @@ from beacon.domain.spec import JobSpec, SpecDocument, check_against_fleet
 from beacon.domain.states import ExecutionStatus, JobStatus, Verdict
 from beacon.runner.admission import admit, submit
 from beacon.runner.inputs import complete
-from beacon.store import executions, interventions, jobs, labelling, leases, reports
+from beacon.store import executions, interventions, jobs, labelling, leases, pauses, reports
 from beacon.store.database import Database
 from beacon.store.executions import Filter, OpenExecution
 from beacon.store.group import Finish, Recorded, Start, record_group
@@ -202,20 +202,22 @@ class StoreActions:
         await admit(self.database, job_id, CLOCK)
         return Submitted(job_id, new)
 
-    async def cancel(self, job_id: str) -> bool:
-        return await self.database.write(interventions.request_stop, job_id, "cancelled", CLOCK.wall())
+    async def cancel(self, job_id: str, why: str | None = None) -> bool:
+        return await self.database.write(interventions.request_stop, job_id, "cancelled", CLOCK.wall(), why)
 
-    async def end_stragglers(self, job_id: str) -> bool:
-        return await self.database.write(interventions.request_stop, job_id, "straggler", CLOCK.wall())
+    async def end_stragglers(self, job_id: str, why: str | None = None) -> bool:
+        return await self.database.write(interventions.request_stop, job_id, "straggler", CLOCK.wall(), why)
 
     async def prewarm(self, provider: str) -> None:
         self.prewarmed.append(provider)
 
-    async def pause(self, provider: str, why: str) -> None:
-        self.paused[provider] = why
+    async def pause(self, name: str, why: str) -> None:
+        await self.database.write(pauses.pause, name, why, CLOCK.wall())
+        self.paused[name] = why
 
-    async def resume(self, provider: str) -> None:
-        self.paused.pop(provider)
+    async def resume(self, name: str) -> None:
+        await self.database.write(pauses.resume, name, CLOCK.wall())
+        self.paused.pop(name)
 
     async def retry(self, job_id: str, *, kind: str | None = None, execution_ids: Sequence[str] = ()) -> Retried:
         chosen = Filter(kinds=[kind] if kind else [])

@@ -89,16 +89,16 @@ async def _updates(portal: Portal, job_id: str, watch: Watch, seen: Position) ->
 
 @router.post("/jobs/{job_id}/cancel")
 async def cancel(job_id: str, request: Request, portal: Here) -> Response:
-    await forms.read(request)
-    await portal.actions.cancel(job_id)
+    sent = await forms.read(request)
+    await portal.actions.cancel(job_id, forms.reason(request, sent) or None)
     return RedirectResponse(f"/jobs/{job_id}", SEE_OTHER)
 
 
 @router.post("/jobs/{job_id}/end-stragglers")
 async def end_stragglers(job_id: str, request: Request, portal: Here) -> Response:
     """Ends what is still under way, so that the job can be finalized without it."""
-    await forms.read(request)
-    await portal.actions.end_stragglers(job_id)
+    sent = await forms.read(request)
+    await portal.actions.end_stragglers(job_id, forms.reason(request, sent) or None)
     return RedirectResponse(f"/jobs/{job_id}", SEE_OTHER)
 
 

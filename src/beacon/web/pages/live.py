@@ -22,20 +22,20 @@ from beacon.web.pages.job_view import JobView
 from beacon.web.pages.render import Renderer, url
 
 WHOLE_PARTS = (
-    *(
-        "tags",
-        "state",
-        "seq",
-        "acts",
-        "strips",
-        "say",
-        "stages",
-        "facts",
-        "total",
-        "finalizing",
-        "providers",
-        "failures",
-    ),
+    "tags",
+    "state",
+    "seq",
+    "acts",
+    "strips",
+    "stragglers",
+    "say",
+    "stages",
+    "facts",
+    "total",
+    "finalizing",
+    "providers",
+    "failures",
+    "deeds",
 )
 """Macros of `job/parts.html` that take the view alone."""
 
