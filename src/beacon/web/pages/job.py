@@ -18,12 +18,12 @@ from beacon.errors import ConflictError, DatabaseError
 from beacon.store import executions, jobs
 from beacon.web import forms
 from beacon.web.api import HEARTBEAT_S, refuse_retry
-from beacon.web.board import Board, FailureKey
+from beacon.web.board import CODES, Board, FailureKey
 from beacon.web.charts import MOST_MARKS
 from beacon.web.pages.job_view import JobView, dimensions
 from beacon.web.pages.live import Position, cells_of
 from beacon.web.portal import Here, Portal
-from beacon.web.text import number
+from beacon.web.text import css, number
 from beacon.web.watch import Watch
 
 router = APIRouter(include_in_schema=False)
@@ -45,6 +45,7 @@ async def progress(job_id: str, request: Request, portal: Here) -> Response:
         "job/progress.html",
         v=view,
         dims=dimensions(board.spec),
+        kinds=" ".join(css(status) for status in CODES),
         dense=max(board.size_of(region) for region in board.regions) > MOST_MARKS,
         executions=shown,
         question_text=question_text,
