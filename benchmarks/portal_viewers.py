@@ -98,5 +98,3 @@ async def seen_by(page: Page) -> Seen:
     """What a page that runs `WATCHING` stood at."""
     found = await page.evaluate("window.seen")
     return Seen([at for at, _ in found], [seq for _, seq in found])
-
-
