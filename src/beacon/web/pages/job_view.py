@@ -325,7 +325,10 @@ class JobView:
         return self.job.status in (JobStatus.QUEUED, JobStatus.RUNNING)
 
     def waits_of(self, region: str) -> str | None:
-        """What the region's providers wait for now, in words."""
+        """What the region's providers wait for now, in words; nothing where the job wants nothing more of them."""
+        row = self.board.by_region[region]
+        if row.done == row.total:
+            return None
         here = [line for line in self.providers_here() if line.now is not None and line.now.region == region]
         blocked = [line for line in here if line.now and (line.now.blocked_why or line.now.start_expected_at)]
         return "; ".join(f"{plain(line.name)} {line.notes[0]}" for line in blocked) or None
