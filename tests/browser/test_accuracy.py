@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import AsyncIterator
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
 from beacon.domain.failure import FailureKind
 from beacon.domain.states import ExecutionStatus
 from beacon.store import events, jobs
 from beacon.store import kpis as kpi_queries
+from beacon.store.events import Event
 from tests.browser.conftest import PATIENCE_MS
 from tests.integration.web.scene import Scene, make_spec
 from tests.integration.web.test_pages import REPORT
@@ -29,6 +31,27 @@ SAMPLE = """() => {
     }
     return { seq: Number(document.getElementById("live").dataset.seq), marks, figures };
 }"""
+
+
+WATCH = """() => {
+    window.seen = [];
+    const live = document.getElementById("live");
+    const note = () => window.seen.push([Date.now() / 1000, Number(live.dataset.seq)]);
+    new MutationObserver(note).observe(live, { attributes: true, attributeFilter: ["data-seq"] });
+    note();
+}"""
+MOST_LAG_S, MOST_END_S = 1.0, 2.0
+
+
+def strain() -> float:
+    """How many processes wait for each core, at least 1: what a busy machine adds is no lag of the portal."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
+async def lags_s(page: Page, told: list[Event]) -> list[float]:
+    """From the commit of each event until the page stood at it or beyond."""
+    seen = await page.evaluate("window.seen")
+    return [next(at for at, seq in seen if seq >= event.seq) - event.at for event in told]
 
 
 async def drive(scene: Scene, rng: random.Random) -> AsyncIterator[None]:
@@ -54,6 +77,8 @@ async def drive(scene: Scene, rng: random.Random) -> AsyncIterator[None]:
 async def test_every_sample_of_the_page_is_the_database_at_its_seq(page, database):
     scene = await Scene.begin(database, make_spec(questions=5, repeats=6))
     await page.goto(f"/jobs/{scene.job_id}")
+    await page.evaluate(WATCH)
+    first = (await database.read(jobs.get, scene.job_id)).seq
     samples = [await page.evaluate(SAMPLE) async for _ in drive(scene, random.Random(7))]
     await scene.finish(REPORT)
     await expect(page.locator("#p-state")).to_contain_text("completed")
@@ -64,6 +89,10 @@ async def test_every_sample_of_the_page_is_the_database_at_its_seq(page, databas
         assert sample["figures"] == {name: counts[name] for name in sample["figures"]}, sample["seq"]
         assert sample["marks"] == {name: count for name, count in counts.items() if count}, sample["seq"]
     assert len({sample["seq"] for sample in samples}) > 3, "the page was seen while it moved"
+    told = await database.read(events.after, scene.job_id, first, 10_000)
+    lags = sorted(await lags_s(page, told))
+    assert lags[int(0.99 * len(lags))] <= MOST_LAG_S * strain()
+    assert (await lags_s(page, told[-1:]))[0] <= MOST_END_S * strain()
     last = (await database.read(jobs.get, scene.job_id)).counts
     assert samples[-1]["marks"] == {name: n for name, n in last.items() if n and name != "total"}
 

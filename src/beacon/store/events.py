@@ -29,3 +29,13 @@ def after(connection: Connection, job_id: str, seq: int, limit: int = 500) -> li
         .limit(limit)
     )
     return [Event(row.seq, row.at, row.kind, json.loads(row.data_json)) for row in connection.execute(query)]
+
+
+def outside_groups(connection: Connection, job_id: str) -> list[Event]:
+    """All events of the job but those of its executions: a few, however large the job is."""
+    query = (
+        select(events.c.seq, events.c.at, events.c.kind, events.c.data_json)
+        .where(events.c.job_id == job_id, events.c.kind != "group")
+        .order_by(events.c.seq)
+    )
+    return [Event(row.seq, row.at, row.kind, json.loads(row.data_json)) for row in connection.execute(query)]

@@ -19,6 +19,8 @@ EVENTS_AT_ONCE = 500
 MOST_EVENTS = 5_000
 """Further behind than this, reading all executions again is cheaper than following the events."""
 ORDINALS_AT_ONCE = 900
+DEEDS = frozenset({"stop", "retry", "finalize", "paused", "resumed"})
+"""What people do to a job, as its events name it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +49,21 @@ _COLUMNS = tuple(executions.c[name] for name in Mark.__dataclass_fields__)
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The job at its `seq`, and marks: all of them where `complete`, else those that moved since."""
+    """The job at its `seq`, marks and what people did: all of it where `complete`, else what came since."""
 
     job: Job
     complete: bool
     marks: list[Mark]
+    deeds: list[events.Event]
 
 
 def whole(connection: Connection, job_id: str) -> Standing:
     """All stored executions of the job, in order. Raises NotFoundError."""
     job = jobs.get(connection, job_id)
     query = select(*_COLUMNS).where(executions.c.job_id == job_id).order_by(executions.c.ordinal)
-    return Standing(job, True, [Mark(*row) for row in connection.execute(query)])
+    told = events.outside_groups(connection, job_id)
+    deeds = [event for event in told if event.data.get("what") in DEEDS]
+    return Standing(job, True, [Mark(*row) for row in connection.execute(query)], deeds)
 
 
 def since(connection: Connection, job_id: str, seq: int) -> Standing:
@@ -70,11 +75,14 @@ def since(connection: Connection, job_id: str, seq: int) -> Standing:
     if job.seq - seq > MOST_EVENTS:
         return whole(connection, job_id)
     moved: set[int] = set()
+    deeds: list[events.Event] = []
     for event in _events(connection, job_id, seq):
         if event.data.get("what") == "admitted":
             return whole(connection, job_id)
+        if event.data.get("what") in DEEDS:
+            deeds.append(event)
         moved.update(ordinal for ordinal, _status in event.data.get("moves", ()))
-    return Standing(job, False, list(_marks(connection, job_id, sorted(moved))))
+    return Standing(job, False, list(_marks(connection, job_id, sorted(moved))), deeds)
 
 
 def _events(connection: Connection, job_id: str, seq: int) -> Iterator[events.Event]:

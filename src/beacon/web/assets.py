@@ -75,6 +75,12 @@ class Assets:
         asset = self._assets.get(name)
         return None if asset is None else asset.content
 
+    @property
+    def size_sent(self) -> int:
+        """Bytes of all files as they go over the wire, the texts of licences left out, which no page asks for."""
+        sent = (asset for name, asset in self._assets.items() if not name.endswith(".txt"))
+        return sum(len(asset.compressed or asset.content) for asset in sent)
+
     def url(self, name: str) -> str:
         if name not in self._assets:
             raise KeyError(name)

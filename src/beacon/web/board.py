@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from beacon.domain.spec import JobSpec
 from beacon.domain.states import TERMINAL, UNSUCCESSFUL, ExecutionStatus
+from beacon.store.events import Event
 from beacon.store.jobs import Job
 from beacon.store.matrix import Mark, Standing
 from beacon.web.pace import Pace
@@ -126,6 +127,7 @@ class Board:
         self.by_model = {m: Row(_pending(per_model)) for m in self.models}
         self.column_done = Counter[tuple[str, str]]()
         self.pace = Pace()
+        self.deeds: list[Event] = standing.deeds
         self._cell_of = array("l", [_NOWHERE]) * self.job.total
         self._place_of = array("l", [0]) * self.job.total
         self._groups: dict[FailureKey, FailureGroup] = {}
@@ -144,6 +146,7 @@ class Board:
             self.fill(standing)
             return
         self.job = standing.job
+        self.deeds = [*self.deeds, *standing.deeds]
         self._take(standing.marks)
 
     def size_of(self, region: str) -> int:

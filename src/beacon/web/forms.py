@@ -18,6 +18,7 @@ from beacon.web.problems import RefusedError
 
 COOKIE = "beacon-form"
 FIELD = "token"
+MOST_REASON = 200
 _BYTES = 24
 _MOST_FIELDS = 5_000
 _MOST_FORM_BYTES = 8_000_000
@@ -69,6 +70,13 @@ async def _texts(form: FormData) -> Sent:
         elif content := await value.read():
             found.append((name, content.decode("utf-8", "replace")))
     return ImmutableMultiDict(found)
+
+
+def reason(request: Request, sent: Sent, otherwise: str = "") -> str:
+    """Why somebody does something, in one line that begins with the name under which they signed in."""
+    given = " ".join(sent.get("why", "").split())[:MOST_REASON] or otherwise
+    name: str = request.state.person.name
+    return ": ".join(filter(None, (name, given)))
 
 
 def own_path(path: str, otherwise: str) -> str:

@@ -51,7 +51,8 @@ class Gate:
         request = Request(scope, receive)
         person = self._access.person(request.headers.get("authorization"), request.cookies.get(COOKIE))
         request.state.person = person
-        path = request.url.path
+        # That by which routes are found: the address of the request is also made of what its Host header says.
+        path = scope["path"]
         if not self._access or path in _OPEN or path.startswith("/static/"):
             await self._app(scope, receive, send)
             return

@@ -6,6 +6,7 @@ address (the Host check), and not by a form or script of its own (the origin che
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Collection
 from urllib.parse import urlsplit
 
@@ -44,6 +45,8 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
+
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::[0-9]*)?")
 
 Explain = Callable[[Request, RefusedError], Awaitable[Response]]
 
@@ -108,8 +111,6 @@ def _limited(receive: Receive) -> Receive:
 
 
 def host_name(host: str) -> str:
-    """The name in a Host header, without port and brackets; empty where it is malformed."""
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
+    """The name in a Host header, without port and brackets; empty where it is malformed (RFC 9110, section 7.2)."""
+    found = _HOST.fullmatch(host)
+    return (found[1] or found[2]).lower() if found else ""

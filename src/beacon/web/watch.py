@@ -38,27 +38,31 @@ class Watch:
         self.viewers = 0
 
     async def run(self) -> None:
-        """Polls until cancelled; a database that cannot be read now is tried again."""
+        """Polls until cancelled, and wakes the viewers: one clock for all of them, however many they are."""
+        clock = asyncio.get_running_loop().time
+        woken_at = clock()
         while True:
             await asyncio.sleep(POLL_S)
-            try:
-                found = await self._database.read(events.after, self._job_id, self.seq, AT_ONCE)
-            except DatabaseError:
-                continue
-            if found:
-                self._kept.extend(found)
-                self.seq = found[-1].seq
-                self.over = JobStatus(found[-1].data["status"]) in JOB_OVER
+            if await self._look() or clock() - woken_at >= TICK_S:
+                woken_at = clock()
                 self._pulse.set()
                 self._pulse = asyncio.Event()
 
-    async def changed(self) -> None:
-        """Returns at the next change, or after `TICK_S`."""
-        pulse = self._pulse
+    async def _look(self) -> bool:
+        """Whether anything happened; a database that cannot be read now is tried again."""
         try:
-            await asyncio.wait_for(pulse.wait(), TICK_S)
-        except TimeoutError:
-            return
+            found = await self._database.read(events.after, self._job_id, self.seq, AT_ONCE)
+        except DatabaseError:
+            return False
+        if found:
+            self._kept.extend(found)
+            self.seq = found[-1].seq
+            self.over = JobStatus(found[-1].data["status"]) in JOB_OVER
+        return bool(found)
+
+    async def changed(self) -> None:
+        """Returns at the next change, or at the next tick."""
+        await self._pulse.wait()
 
     async def after(self, seq: int) -> list[Event]:
         """Events after `seq`, at most `AT_ONCE`: from memory where it reaches back that far."""

@@ -10,6 +10,9 @@ import httpx
 import pytest
 
 from beacon.store import events
+from beacon.web import charts
+from beacon.web.board import CODES
+from beacon.web.charts import MOST_MARKS
 from beacon.web.pages.live import MOST_MADE
 from tests.integration.web.scene import Scene, make_spec
 
@@ -117,15 +120,29 @@ async def test_an_update_of_the_page_holds_what_changed_and_only_that(http, data
     seq = (await http.get(f"/api/v1/jobs/{scene.job_id}")).json()["seq"]
     stream = read_stream(http, f"/jobs/{scene.job_id}/live?after={seq}")
     first = (await anext(stream))[1]
-    assert not [name for name in first["html"] if name.startswith("c-")]
+    assert first["marks"] == {}
     await scene.run(scene.works[:1], "Hello.")
     second = (await anext(stream))[1]
     while second["seq"] < seq + 2:
         second = (await anext(stream))[1]
-    changed = [name for name in second["html"] if name.startswith("c-")]
-    assert len(changed) == 1
-    assert "1 completed" in second["html"][changed[0]]
+    [digits] = second["marks"].values()
+    assert sorted(CODES[int(digit)] for digit in digits) == ["completed", "pending"]
     assert "1 of 48 executions recorded" in second["html"]["p-total"]
+    await stream.aclose()
+
+
+def drawn(marks: dict[str, str]) -> dict[str, str]:
+    """Cells as the server draws them, by their id: the page's own script does so in the browser."""
+    return {f"c-{number}": str(charts.cell(bytes(map(int, digits)))) for number, digits in marks.items()}
+
+
+async def test_many_executions_of_a_cell_come_as_one_bar(http, database):
+    scene = await Scene.begin(database, make_spec(questions=1, repeats=MOST_MARKS + 1))
+    stream = read_stream(http, f"/jobs/{scene.job_id}/live?after=0")
+    await scene.run(scene.works)
+    update = (await anext(stream))[1]
+    assert update["marks"] == {}
+    assert "c-0" in update["html"]
     await stream.aclose()
 
 
@@ -143,11 +160,11 @@ async def test_what_a_page_shows_is_the_database_at_the_seq_it_names(http, datab
         await scene.fail(scene.works[work + 4 : work + 5])
         await scene.owe(scene.works[work + 5 : work + 6])
         update = (await anext(stream))[1]
-        shown |= update["html"]
+        shown |= update["html"] | drawn(update["marks"])
     last = (await http.get(f"/api/v1/jobs/{scene.job_id}")).json()
     while update["seq"] < last["seq"]:
         update = (await anext(stream))[1]
-        shown |= update["html"]
+        shown |= update["html"] | drawn(update["marks"])
     await stream.aclose()
     page = (await http.get(f"/jobs/{scene.job_id}")).text
     stable = [name for name in shown if name not in {"p-seq", "p-stages", "p-facts"}]

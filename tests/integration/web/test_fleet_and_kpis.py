@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import httpx
 
 from beacon.domain.failure import FailureKind
-from beacon.store import jobs
+from beacon.store import jobs, pauses
 from beacon.store import kpis as kpi_queries
+from beacon.web.access import Role
 from beacon.web.app import create_app
 from tests.integration.web.conftest import BASE
 from tests.integration.web.scene import CLOCK, FLEET, Scene, StoreActions
+from tests.integration.web.test_access import KEYS, browser, sign_in
 from tests.integration.web.test_guard import token_in
 from tests.integration.web.test_pages import AProvider
 
@@ -109,11 +111,39 @@ async def test_the_fleet_says_how_each_provider_is_and_does(database, spec):
         assert f'formaction="/fleet/us-a/pause" name="back" value="{back}"' in (await client.get(back)).text
         moved = await client.post("/fleet/us-a/pause", data=form | {"back": back})
         assert moved.headers["location"] == back
-        assert actions.paused == {"us-a": "an operator paused it in the portal"}
+        assert actions.paused == {"us-a": "paused in the portal"}
         moved = await client.post("/fleet/us-a/resume", data=form | {"back": "//evil.example"})
         assert moved.headers["location"] == "/fleet"
         assert actions.paused == {}
         assert (await client.post("/fleet/us-a/pause", data={})).status_code == 403
+
+
+async def test_a_region_is_paused_with_a_reason_and_only_its_own_button_resumes_it(database):
+    told = [AProvider("us-a", "us", state="paused"), AProvider("eu-a", "eu")]
+    actions = StoreActions(database)
+    app = create_app(database, actions=actions, fleet=lambda: FLEET, snapshot=lambda: told)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE) as client:
+        form = {"token": token_in((await client.get("/fleet")).text)}
+        await client.post("/fleet/us/pause", data=form | {"why": "a cable <b>broke</b>"})
+        assert actions.paused == {"us": "a cable <b>broke</b>"}
+        page = (await client.get("/fleet")).text
+        assert "paused: a cable &lt;b&gt;broke&lt;/b&gt;" in page
+        assert re.findall(r'action="/fleet/([a-z-]+/resume)"', page) == ["us/resume"]
+        assert "paused with us" in page
+        again = await client.post("/fleet/us/pause", data=form)
+        assert (again.status_code, "is paused already" in again.text) == (409, True)
+        await client.post("/fleet/us/resume", data=form)
+        assert actions.paused == {}
+
+
+async def test_who_paused_a_provider_is_part_of_the_reason(database):
+    async with browser(database) as client:
+        await sign_in(client, KEYS[Role.OPERATOR])
+        form = {"token": token_in((await client.get("/fleet")).text)}
+        await client.post("/fleet/us-a/pause", data=form | {"why": "it is slow"})
+        await client.post("/fleet/eu-a/pause", data=form)
+    said = {pause.name: pause.why for pause in await database.read(pauses.current)}
+    assert said == {"us-a": "operator-ann: it is slow", "eu-a": "operator-ann: paused in the portal"}
 
 
 async def test_without_a_router_the_fleet_is_unknown_not_well(client):

@@ -16,7 +16,21 @@ def token_in(page: str) -> str:
     return found[1]
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "", "[::1"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example:80",
+        "",
+        "[::1",
+        "127.0.0.1/theme?",
+        "127.0.0.1#",
+        "127.0.0.1@evil.example",
+        "evil@127.0.0.1",
+        "127.0.0.1:80:80",
+    ],
+)
 async def test_only_loopback_names_are_answered(client, host):
     response = await client.get("/jobs", headers={"Host": host})
     assert response.status_code == 421

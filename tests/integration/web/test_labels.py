@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from beacon.store import labelling
+from beacon.web.access import Role
 from tests.integration.web.scene import Scene, make_spec
+from tests.integration.web.test_access import KEYS, browser, sign_in
 from tests.integration.web.test_guard import token_in
 from tests.integration.web.test_pages import REPORT, Elements
 
@@ -56,6 +58,21 @@ async def test_people_who_disagree_are_shown_with_what_they_say(client, scene):
 async def test_what_is_no_label_or_no_name_is_refused(client, database, scene, fields):
     assert (await give(client, scene, **fields)).status_code == 422
     assert [label.source for label in await database.read(labelling.of, scene.works[0].id)] == ["beacon"]
+
+
+async def test_who_signed_in_labels_under_the_name_of_the_key_and_no_other(database, scene):
+    async with browser(database) as client:
+        await sign_in(client, KEYS[Role.SUBMITTER])
+        page = (await client.get(f"/executions/{scene.works[0].id}")).text
+        assert "You label as <b>submitter-ann</b>" in page
+        assert 'name="who"' not in page
+        assert (await give(client, scene, who="operator-ann")).status_code == 303
+    given = {label.source: label.label for label in await database.read(labelling.of, scene.works[0].id)}
+    assert given == {"beacon": "substantive", "person:submitter-ann": "refusal"}
+
+
+async def test_where_nobody_signs_in_a_name_is_asked_for(client, scene):
+    assert 'name="who" required' in (await client.get(f"/executions/{scene.works[0].id}")).text
 
 
 async def test_without_an_answer_there_is_nothing_to_label(client, scene):

@@ -555,8 +555,29 @@ async def test_the_last_ones_may_be_ended_once_nothing_else_is_left(client, data
     await scene.answer(scene.works[40:77])
     page = (await client.get(path)).text
     assert "End the last 3" in page
-    await client.post(f"{path}/end-stragglers", data={"token": token_in(page)})
+    form = {"token": token_in(page), "why": "apac  is\ndown <b>"}
+    await client.post(f"{path}/end-stragglers", data=form)
     assert (await database.read(jobs.get, scene.job_id)).stop_kind == "straggler"
+    page = (await client.get(path)).text
+    assert "stragglers ended" in page
+    assert "apac is down &lt;b&gt;" in page
+    assert "End the last" not in page
+
+
+async def test_what_people_did_to_a_job_is_told_with_its_reason_the_latest_first(client, database, spec):
+    scene = await Scene.begin(database, spec)
+    path = f"/jobs/{scene.job_id}"
+    form = {"token": token_in((await client.get(path)).text)}
+    assert "What people did" not in (await client.get(path)).text
+    await client.post("/fleet/us-a/pause", data=form | {"why": "it asked us to"})
+    await client.post("/fleet/us-a/resume", data=form)
+    await scene.start(scene.works)
+    await scene.fail(scene.works[:3])
+    await client.post(f"{path}/retry", data=form)
+    await client.post(f"{path}/cancel", data=form | {"why": "a wrong question"})
+    told = (await client.get(path)).text.partition("What people did")[2]
+    said = ["cancelled", "a wrong question", "3 executions retried, round 1", "us-a resumed", "it asked us to"]
+    assert sorted(said, key=told.index) == said
 
 
 async def test_a_job_of_ten_thousand_is_shown_and_followed(client, database):

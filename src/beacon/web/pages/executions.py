@@ -139,14 +139,18 @@ async def one_execution(execution_id: str, request: Request, portal: Here) -> Re
 
 @router.post("/executions/{execution_id}/label")
 async def label(execution_id: str, request: Request, portal: Here) -> Response:
-    """A person's label of the answer, with a comment; it replaces an earlier one by the same person."""
+    """A person's label of the answer, with a comment; it replaces an earlier one by the same person.
+
+    Whoever signed in labels under the name of their key, whatever the form says.
+    """
     sent = await forms.read(request)
     row = await portal.database.read(executions.get, execution_id)
     if row["answer"] is None:
         raise ConflictError(f"execution {execution_id} has no answer to label", todo="label one that has")
     if sent.get("label") not in _CLASSES:
         raise InputError(f"{sent.get('label')!r} is no label", where="label", todo=f"choose of {', '.join(_CLASSES)}")
-    source = source_of("person", sent.get("who", ""), "who")
+    signed_in: str = request.state.person.name
+    source = source_of("person", signed_in or sent.get("who", ""), "who")
     comment = " ".join(sent.get("comment", "").split())[:MOST_REASON] or None
     given = Label(execution_id, source, sent["label"], None, comment, "", portal.clock.wall())
     await portal.database.write(labelling.write, [given])

@@ -18,12 +18,12 @@ from beacon.errors import ConflictError, DatabaseError
 from beacon.store import executions, jobs
 from beacon.web import forms
 from beacon.web.api import HEARTBEAT_S, refuse_retry
-from beacon.web.board import Board, FailureKey
+from beacon.web.board import CODES, Board, FailureKey
 from beacon.web.charts import MOST_MARKS
 from beacon.web.pages.job_view import JobView, dimensions
 from beacon.web.pages.live import Position, cells_of
 from beacon.web.portal import Here, Portal
-from beacon.web.text import number
+from beacon.web.text import css, number
 from beacon.web.watch import Watch
 
 router = APIRouter(include_in_schema=False)
@@ -45,6 +45,7 @@ async def progress(job_id: str, request: Request, portal: Here) -> Response:
         "job/progress.html",
         v=view,
         dims=dimensions(board.spec),
+        kinds=" ".join(css(status) for status in CODES),
         dense=max(board.size_of(region) for region in board.regions) > MOST_MARKS,
         executions=shown,
         question_text=question_text,
@@ -89,16 +90,16 @@ async def _updates(portal: Portal, job_id: str, watch: Watch, seen: Position) ->
 
 @router.post("/jobs/{job_id}/cancel")
 async def cancel(job_id: str, request: Request, portal: Here) -> Response:
-    await forms.read(request)
-    await portal.actions.cancel(job_id)
+    sent = await forms.read(request)
+    await portal.actions.cancel(job_id, forms.reason(request, sent) or None)
     return RedirectResponse(f"/jobs/{job_id}", SEE_OTHER)
 
 
 @router.post("/jobs/{job_id}/end-stragglers")
 async def end_stragglers(job_id: str, request: Request, portal: Here) -> Response:
     """Ends what is still under way, so that the job can be finalized without it."""
-    await forms.read(request)
-    await portal.actions.end_stragglers(job_id)
+    sent = await forms.read(request)
+    await portal.actions.end_stragglers(job_id, forms.reason(request, sent) or None)
     return RedirectResponse(f"/jobs/{job_id}", SEE_OTHER)
 
 

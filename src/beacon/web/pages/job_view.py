@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from beacon.domain.failure import FailureKind
 from beacon.domain.spec import JobSpec
 from beacon.domain.states import ExecutionStatus, JobStatus
 from beacon.store.jobs import Job
@@ -21,6 +23,7 @@ _TOO_EARLY_S = 2.0
 _TOO_FEW = 5
 """Before this no time left is guessed."""
 MOST_MODELS_NAMED = 4
+MOST_DEEDS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,15 @@ class Fact:
     value: str | None
     small: str = ""
     status: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """What somebody did to the job; `why` is theirs, and untrusted."""
+
+    at: float
+    what: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,12 +315,20 @@ class JobView:
             known = [(p.name, p) for p in self.providers if p.region in regions and models & set(p.models)]
         return [ProviderLine(name, pace.rate(name, self.now, since), snapshot) for name, snapshot in known]
 
+    def deeds(self) -> list[Deed]:
+        """What people did to the job, the latest first."""
+        latest = list(reversed(self.board.deeds))[:MOST_DEEDS]
+        return [Deed(event.at, _done(event.data), str(event.data.get("why") or "")) for event in latest]
+
     @property
     def asking(self) -> bool:
         return self.job.status in (JobStatus.QUEUED, JobStatus.RUNNING)
 
     def waits_of(self, region: str) -> str | None:
-        """What the region's providers wait for now, in words."""
+        """What the region's providers wait for now, in words; nothing where the job wants nothing more of them."""
+        row = self.board.by_region[region]
+        if row.done == row.total:
+            return None
         here = [line for line in self.providers_here() if line.now is not None and line.now.region == region]
         blocked = [line for line in here if line.now and (line.now.blocked_why or line.now.start_expected_at)]
         return "; ".join(f"{plain(line.name)} {line.notes[0]}" for line in blocked) or None
@@ -318,6 +338,23 @@ class JobView:
 
     def column_total(self, region: str) -> int:
         return self.board.size_of(region) * len(self.board.questions)
+
+
+def _done(told: Mapping[str, Any]) -> str:
+    """An event of something that a person did, in words."""
+    match told["what"]:
+        case "stop" if told["kind"] == FailureKind.STRAGGLER:
+            return "stragglers ended"
+        case "stop" if told["kind"] == FailureKind.CANCELLED:
+            return "cancelled"
+        case "stop":
+            return f"stopped: {words(str(told['kind']))}"
+        case "retry":
+            return f"{counted(len(told['moves']), 'execution')} retried, round {told['generation']}"
+        case "finalize":
+            return "finalized once more"
+        case what:
+            return f"{plain(str(told.get('name')))} {what}"
 
 
 def _how_far(told: str) -> tuple[float | None, str]:

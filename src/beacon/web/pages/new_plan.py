@@ -105,5 +105,5 @@ def served(fleet: Fleet, snapshots: Sequence[ProviderSnapshot], model: str, regi
     slowest = max((p.cold_start for p in fleet.providers if p.name in names), default=0.0)
     best = states[0] if states else None
     blocked = next((s.blocked_why for s in here if s.blocked_why), None)
-    starting = f"starts in about {slowest:.0f} s" if best in ("cold", "warming") else None
+    starting = f"starts in about {slowest:.0f} s" if slowest and best in ("cold", "warming") else None
     return Served(len(names), best, blocked if best == "ejected" else starting)

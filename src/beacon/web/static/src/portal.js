@@ -41,11 +41,11 @@
   function swap(old, html) {
     if (old.id.startsWith("c-")) {
       old.replaceChildren(...element(`<div>${html}</div>`).childNodes);
-      flash(old.parentElement);
       return;
     }
     const fresh = element(html);
     const focused = old.contains(document.activeElement) ? document.activeElement.id : "";
+    const typed = [...old.querySelectorAll("input[id]")].map((field) => [field.id, field.value]);
     const unfolded = [...old.querySelectorAll("details[open]")].map((details) => details.id);
     for (const name of old.getAttributeNames()) {
       if (!fresh.hasAttribute(name)) old.removeAttribute(name);
@@ -53,13 +53,37 @@
     for (const name of fresh.getAttributeNames()) old.setAttribute(name, fresh.getAttribute(name));
     old.replaceChildren(...fresh.childNodes);
     for (const id of unfolded) document.getElementById(id)?.setAttribute("open", "");
+    for (const [id, value] of typed) {
+      const field = document.getElementById(id);
+      if (field) field.value = value;
+    }
     if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   }
 
-  function flash(cell) {
-    cell.classList.remove("flash");
-    void cell.offsetWidth;
-    cell.classList.add("flash");
+  // All at once, since each look at the layout between changes has the browser lay the whole matrix out anew. Where
+  // much moves, a flash of everything would say nothing.
+  const mostFlashes = 40;
+  function flash(cells) {
+    if (!cells.length || cells.length > mostFlashes) return;
+    for (const cell of cells) cell.classList.remove("flash");
+    void cells[0].offsetWidth;
+    for (const cell of cells) cell.classList.add("flash");
+  }
+
+  // The marks of a cell, given as one digit each; what is told of them to those who do not see, as the server does.
+  const toldOrder = ["completed", "failed", "timed-out", "cancelled", "retrying", "running", "pending"];
+  function mark(cell, digits, kinds) {
+    const counts = {};
+    const uses = cell.querySelectorAll("use");
+    uses.forEach((use, place) => {
+      const kind = kinds[digits[place]];
+      counts[kind] = (counts[kind] || 0) + 1;
+      if (use.getAttribute("class") === `s-${kind}`) return;
+      use.setAttribute("class", `s-${kind}`);
+      use.setAttribute("href", `#g-${kind}`);
+    });
+    const parts = toldOrder.filter((kind) => counts[kind]).map((kind) => `${counts[kind]} ${kind.replace("-", " ")}`);
+    cell.querySelector(".vh").textContent = counts.pending === uses.length ? "nothing yet" : parts.join(", ");
   }
 
   // ------------------------------------------------------------------ what the page measures of itself
@@ -82,6 +106,7 @@
   if (live) {
     const lost = document.getElementById("lost");
     const matrix = document.querySelector(".mx");
+    const kinds = live.dataset.kinds.split(" ");
     const firstPause = 500;
     const longestPause = 5000;
     let seq = Number(live.dataset.seq);
@@ -104,10 +129,19 @@
 
     const take = (event) => {
       const update = JSON.parse(event.data);
+      const moved = [];
       for (const [id, html] of Object.entries(update.html)) {
         const old = document.getElementById(id);
-        if (old) swap(old, html);
+        if (!old) continue;
+        swap(old, html);
+        if (id.startsWith("c-")) moved.push(old.parentElement);
       }
+      for (const [number, digits] of Object.entries(update.marks)) {
+        const cell = document.getElementById(`c-${number}`);
+        mark(cell, digits, kinds);
+        moved.push(cell.parentElement);
+      }
+      flash(moved);
       seq = update.seq;
       over = update.over;
       document.title = update.title;
