@@ -16,7 +16,8 @@ from tests.integration.web.test_pages import HOSTILE, REPORT, Elements
 
 NAMES = ("differences", "others", "heat", "rates", "map")
 SVG = "{http://www.w3.org/2000/svg}"
-ATLAS = b'{"width": 100, "height": 50, "step": 6, "dots": {"Chile": [[1, 2]], "India": [[3, 4]], "France": [[5, 6], [5, 200]]}}'
+ATLAS = b"""{"width": 100, "height": 50, "step": 6,
+    "dots": {"Chile": [[1, 2]], "India": [[3, 4]], "France": [[5, 6], [5, 200]]}}"""
 
 
 async def reported(database, report: dict, **fields) -> str:

@@ -29,8 +29,8 @@ from beacon.web.pages.findings_view import (
 )
 from beacon.web.pages.job import question_text
 from beacon.web.pages.job_view import dimensions
-from beacon.web.pages.render import url
 from beacon.web.pages.regional import MOST_MAPS, regional
+from beacon.web.pages.render import url
 from beacon.web.portal import Here, Portal
 from beacon.web.summaries import Found
 from beacon.web.text import cut, words
