@@ -102,7 +102,7 @@ async def test_without_a_schedule_the_page_lists_them_or_says_how_to_make_one(cl
 
 @pytest.mark.parametrize("text", HOSTILE)
 async def test_what_others_wrote_is_text(client, database, drifting, text):
-    schedule, _ = await scheduled(database, 2, text)
+    schedule, _ = await scheduled(database, 2)
     said = finding("difference", text, sentence=text, region=text)
     drifting.document = drifted(said, said | {"call": text}, differences=(text,))
     Elements((await client.get(f"/drift?schedule={schedule}")).text).assert_inert()
