@@ -155,7 +155,7 @@ async def test_what_cannot_be_compared_says_why_beside_what_can(client, database
     base, good, bad = [await over(database, name) for name in ("Base", "Good", "Bad")]
     drifting.refused = {bad}
     page = Elements((await client.get(f"/compare?jobs={base},{good},{bad}")).text).text
-    assert "nothing was asked alike" in page
+    assert "Nothing was asked alike" in page
     assert "asked the same" in page
 
 
