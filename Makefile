@@ -67,7 +67,7 @@ mutate: .venv/.mutate
 timeouts: setup
 	$(PY) tools/write_timeouts.py
 
-# Pictures of every page into docs/screenshots; needs a Chromium.
+# Pictures of every page into var/screenshots, the best of them into docs/screenshots; needs a Chromium.
 screenshots: setup
 	PYTHONPATH=. $(PY) tools/screenshots.py $(ARGS)
 

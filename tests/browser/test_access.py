@@ -6,12 +6,24 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 
 from beacon.domain.failure import FailureKind
+from beacon.web.app import create_app
 from tests.browser.conftest import PATIENCE_MS
-from tests.integration.web.scene import Scene, make_spec
+from tests.integration.web.scene import FLEET, Scene, StoreActions, make_spec
+from tests.integration.web.test_compare import Drifting, drifted, finding
 from tests.integration.web.test_pages import REPORT
+from tests.integration.web.test_runs import scheduled
 
 pytestmark = pytest.mark.browser
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+
+
+@pytest.fixture
+def app(database):
+    drifting = Drifting()
+    drifting.document = drifted(
+        finding("difference", "alpha"), finding("undecided", "beta"), differences=("Questions: other ones.",)
+    )
+    return create_app(database, actions=StoreActions(database), fleet=lambda: FLEET, drift=drifting)
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 360)])
@@ -33,6 +45,9 @@ async def test_axe_has_no_complaint_about_any_page(browser, address, database, s
     paths += [f"/jobs/{over.job_id}{end}" for end in ("", "/findings", "/executions", "/spec")]
     paths += [f"/jobs/{running.job_id}", f"/jobs/{running.job_id}/findings", f"/jobs/{held.job_id}"]
     paths += [f"/executions/{over.works[0].id}", f"/executions/{over.works[5].id}"]
+    schedule, ids = await scheduled(database, 3)
+    paths += ["/sign-in", "/drift", f"/drift?schedule={schedule}", "/compare", f"/compare?jobs={','.join(ids)}"]
+    paths += [f"/jobs/{over.job_id}/pair", f"/jobs/{over.job_id}/findings?show=disputed"]
     context = await browser.new_context(
         base_url=address, viewport={"width": width, "height": 800}, color_scheme=scheme, reduced_motion="reduce"
     )

@@ -35,7 +35,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 def test_each_third_party_file_is_in_the_wheel_with_its_licence(wheel: zipfile.ZipFile) -> None:
     files = json.loads(wheel.read(f"{BUILT}/manifest.json"))["files"]
-    assert {"htmx.min.js", "hx-sse.min.js", "fonts/beacon-text-latin.woff2"} <= files.keys()
+    assert {"htmx.min.js", "hx-sse.min.js", "fonts/beacon-text-latin.woff2", "world.json"} <= files.keys()
     for name, entry in files.items():
         assert hashlib.sha256(wheel.read(f"{BUILT}/{name}")).hexdigest() == entry["sha256"]
         assert wheel.read(f"{BUILT}/{entry['licence_text']}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from beacon.store import executions, labelling
+from beacon.store.executions import Filter
 from beacon.store.labelling import Label
 from tests.integration.web.scene import Scene
 
@@ -49,6 +50,34 @@ async def test_only_sources_of_the_standing_that_counts_can_dispute_an_answer(da
         people: {"beacon": "refusal", "person:ann": "evasive", "person:bo": "refusal"},
         judges: {"beacon": "refusal", "judge:a": "evasive", "judge:b": "refusal"},
     }
+
+
+async def test_disputes_come_page_by_page_in_the_order_of_dispatch(database, spec):
+    scene = await Scene.begin(database, spec)
+    await scene.run(scene.works)
+    ids = [work.id for work in scene.works]
+    said = [(execution_id, who, label) for execution_id in ids for who, label in (("ann", "refusal"), ("bo", "empty"))]
+    await database.write(
+        labelling.write, [Label(e, f"person:{who}", told, None, None, "", 1.0) for e, who, told in said]
+    )
+    pages, after = [], -1
+    while some := await database.read(labelling.disputes, scene.job_id, after=after, limit=5):
+        pages.append([dispute.execution_id for dispute in some])
+        after = some[-1].ordinal
+    assert [len(page) for page in pages] == [5, 5, 5, 1]
+    assert [execution_id for page in pages for execution_id in page] == ids
+    eu = Filter(regions=["eu"])
+    assert {d.region for d in await database.read(labelling.disputes, scene.job_id, chosen=eu)} == {"eu"}
+
+
+async def test_the_state_of_labels_changes_with_each_that_is_given(database, spec):
+    scene = await Scene.begin(database, spec)
+    await scene.run(scene.works[:2])
+    seen = [await database.read(labelling.state, scene.job_id)]
+    for label, at in (("refusal", 1.0), ("evasive", 2.0)):
+        await database.write(labelling.write, [Label(scene.works[0].id, "person:ann", label, None, None, "", at)])
+        seen.append(await database.read(labelling.state, scene.job_id))
+    assert seen == [(0, None), (1, 1.0), (1, 2.0)]
 
 
 async def test_what_is_in_doubt_comes_first_and_nobody_is_asked_twice(database, spec):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 
 import httpx
 import pytest
 
 from beacon.domain.spec import JobSpec
+from beacon.errors import InputError
 from beacon.runner.drifting import drift_between
+from beacon.web import comparisons
 from beacon.web.app import create_app
 from tests.integration.web.conftest import BASE
 from tests.integration.web.scene import FLEET, Scene, StoreActions, make_spec
@@ -36,9 +39,15 @@ class Drifting:
     def __init__(self) -> None:
         self.document: dict = drifted()
         self.asked: list[tuple[str, str]] = []
+        self.refused: set[str] = set()
+        self.gate: asyncio.Event | None = None
 
     async def __call__(self, base: str, other: str) -> dict:
         self.asked.append((base, other))
+        if self.gate is not None:
+            await self.gate.wait()
+        if other in self.refused:
+            raise InputError("nothing was asked alike")
         return self.document
 
 
@@ -105,6 +114,63 @@ async def test_what_others_wrote_is_text(client, database, drifting, text):
     said = finding("difference", text, sentence=text, caveats=[text], region=text, question=text)
     drifting.document = drifted(said, said | {"call": text}, differences=(text,))
     Elements((await client.get(f"/compare?jobs={base},{other}")).text).assert_inert()
+
+
+async def test_a_comparison_is_worked_out_once_until_a_label_changes(client, database, drifting):
+    scene = await Scene.begin(database, make_spec())
+    await scene.run(scene.works)
+    await scene.finish()
+    base = await over(database)
+    path = f"/compare?jobs={base},{scene.job_id}"
+    for _ in range(2):
+        await client.get(path)
+    assert len(drifting.asked) == 1
+    await client.get(path + "&model=alpha")
+    assert len(drifting.asked) == 1, "filters narrow what is known"
+    await scene.label(scene.works[:1], "refusal")
+    await client.get(path)
+    assert len(drifting.asked) == 2
+
+
+async def test_those_who_ask_at_the_same_time_share_the_work(client, database, drifting):
+    base, other = await over(database), await over(database)
+    await asyncio.gather(*(client.get(f"/compare?jobs={base},{other}") for _ in range(3)))
+    assert len(drifting.asked) == 1
+
+
+async def test_what_takes_long_is_worked_out_on_and_said(client, database, drifting, monkeypatch):
+    monkeypatch.setattr(comparisons, "PATIENCE_S", 0.0)
+    gate = asyncio.Event()
+    drifting.gate = gate
+    base, other = await over(database), await over(database)
+    assert "still being worked out" in (await client.get(f"/compare?jobs={base},{other}")).text
+    gate.set()
+    while "still being worked out" in (page := (await client.get(f"/compare?jobs={base},{other}")).text):
+        await asyncio.sleep(0)
+    assert "asked the same" in page
+    assert len(drifting.asked) == 1
+
+
+async def test_what_cannot_be_compared_says_why_beside_what_can(client, database, drifting):
+    base, good, bad = [await over(database, name) for name in ("Base", "Good", "Bad")]
+    drifting.refused = {bad}
+    page = Elements((await client.get(f"/compare?jobs={base},{good},{bad}")).text).text
+    assert "Nothing was asked alike" in page
+    assert "asked the same" in page
+
+
+async def test_changes_are_narrowed_by_the_address_and_downloaded_so(client, database, drifting):
+    base, other = await over(database), await over(database)
+    drifting.document = drifted(finding("difference", "alpha"), finding("difference", "beta"))
+    path = f"/compare?jobs={base},{other}&model=beta"
+    page = (await client.get(path)).text
+    assert "beta changed in eu." in page
+    assert "alpha changed in eu." not in page
+    assert f"/compare/changes.csv?model=beta&amp;jobs={base}%2C{other}" in page
+    files = {"jobs": f"{base},{other}", "model": "beta"}
+    text = (await client.get("/compare/changes.csv", params=files)).text
+    assert [line.split(",")[3] for line in text.splitlines()] == ["model", "beta"]
+    assert (await client.get("/compare/changes.svg", params={"jobs": base})).status_code == 422
 
 
 async def test_a_server_without_an_analyst_says_so(database):

@@ -30,6 +30,7 @@ from beacon.web.pages.findings_view import (
 from beacon.web.pages.job import question_text
 from beacon.web.pages.job_view import dimensions
 from beacon.web.pages.regional import MOST_MAPS, regional
+from beacon.web.pages.render import url
 from beacon.web.portal import Here, Portal
 from beacon.web.summaries import Found
 from beacon.web.text import cut, words
@@ -85,7 +86,14 @@ async def findings(
     lists: dict[str, Any] = {"failed": failed, "disputed": disputed[:MOST_LISTED], "most": MOST_LISTED}
     lists |= {"following": following, "first_page": after < 0}
     told = _report(document, spec, job, found)
-    drawn = {"world": world.of(portal.assets), "map_label": world.label, "map_spoken": world.spoken}
+    # One for each of the heat map's columns: encoding every cell's address took most of a large page's time.
+    links = {(m, r): url(shared["executions"], model=m, region=r) for m in spec.models for r in spec.regions}
+    drawn = {
+        "cell_links": links,
+        "world": world.of(portal.assets),
+        "map_label": world.label,
+        "map_spoken": world.spoken,
+    }
     charts = chart_context(document, spec, chosen) | drawn | {"map_labels": world.LABELS, "map_means": world.MEANS}
     return portal.renderer.page(request, "findings.html", **lists, **shared, **told, **charts)
 

@@ -83,7 +83,8 @@ class JobLine:
     def group(self) -> str:
         if not self.job.over:
             return "Under way"
-        return day(self.job.created_at, self.now).capitalize()
+        told = day(self.job.created_at, self.now)
+        return told[:1].upper() + told[1:]
 
 
 @router.get("/")
