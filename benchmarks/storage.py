@@ -44,7 +44,7 @@ from benchmarks.main_path import REGIONS
 from benchmarks.postgres import postgres
 
 LOOK_S = 0.5
-"""How often it is looked whether a worker's job has reached its barrier; the moment itself is read from the database."""
+"""How often it is looked whether a worker's job is at its barrier; the moment itself is read from the database."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,8 @@ async def test_each_chart_is_downloaded_as_svg_png_and_csv(page, database):
             await page.get_by_role("link", name=f"{ending} of the map").click()
         download = await downloading.value
         assert download.suggested_filename == f"{scene.job_id}-map-withheld-rate.{ending.lower()}"
-        assert Path(await download.path()).read_bytes().startswith(start)
+        content = await asyncio.to_thread(Path(await download.path()).read_bytes)
+        assert content.startswith(start)
 
 
 async def test_the_map_is_described_and_drawn(page, database):
@@ -61,7 +63,7 @@ async def test_the_map_is_described_and_drawn(page, database):
 
 
 async def test_comparisons_and_runs_read_without_scripts(browser, address, database):
-    schedule, ids = await scheduled(database, 3)
+    await scheduled(database, 3)
     context = await browser.new_context(base_url=address, java_script_enabled=False)
     context.set_default_timeout(PATIENCE_MS)
     page = await context.new_page()
