@@ -19,7 +19,7 @@ EVENTS_AT_ONCE = 500
 MOST_EVENTS = 5_000
 """Further behind than this, reading all executions again is cheaper than following the events."""
 ORDINALS_AT_ONCE = 900
-DEEDS = frozenset({"stop", "retry", "finalize", "paused", "resumed"})
+DEEDS = frozenset({"stop", "retry", "finalize", "paused", "resumed", "limited", "unlimited"})
 """What people do to a job, as its events name it."""
 
 

@@ -43,6 +43,7 @@ async def test_a_limit_is_set_replaced_and_lifted(client, database):
         limited = await client.put(f"{API}/limits/us-a", json={"at_most": at_most, "why": "others need it"})
         assert (limited.status_code, limited.json()["at_most"]) == (200, at_most)
     assert [one["at_most"] for one in (await client.get(f"{API}/limits")).json()["items"]] == [2]
+    assert "us-a limited to 2 at once" in (await client.get(f"/jobs/{scene.job_id}")).text
     assert (await client.put(f"{API}/limits/us-a", json={"at_most": 0})).status_code == 422
     assert (await client.delete(f"{API}/limits/us-a")).status_code == 204
     assert (await client.delete(f"{API}/limits/us-a")).status_code == 404

@@ -353,6 +353,10 @@ def _done(told: Mapping[str, Any]) -> str:
             return f"{counted(len(told['moves']), 'execution')} retried, round {told['generation']}"
         case "finalize":
             return "finalized once more"
+        case "limited":
+            return f"{plain(str(told.get('name')))} limited to {told['at_most']} at once"
+        case "unlimited":
+            return f"{plain(str(told.get('name')))} limited no more"
         case what:
             return f"{plain(str(told.get('name')))} {what}"
 
