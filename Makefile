@@ -11,7 +11,7 @@ PIP := $(PY) -m pip --disable-pip-version-check --quiet --quiet
 READY := .venv/.ready
 ASSETS := src/beacon/web/static/built/manifest.json
 UV := uv==0.13.9
-BENCH ?= benchmarks/main_path.py benchmarks/router.py benchmarks/gateway.py
+BENCH ?= benchmarks/main_path.py benchmarks/router.py benchmarks/gateway.py benchmarks/storage.py
 
 .PHONY: demo setup test test-slow check format bench chaos calibrate simulate seeds mutate screenshots schemas timeouts lock clean FORCE
 .DEFAULT_GOAL := demo
