@@ -58,7 +58,8 @@ def record(
 
 
 def _json(rows: list[dict[str, Any]]) -> str:
-    document = json.dumps(rows)
+    """What is None is left out, which PostgreSQL reads as NULL: that is half of an answer's columns."""
+    document = json.dumps([{name: value for name, value in row.items() if value is not None} for row in rows])
     if "\\u0000" in document:
         # PostgreSQL's text cannot hold a NUL; the character that stands for what cannot be shown takes its place.
         document = json.dumps([{name: _without_nul(value) for name, value in row.items()} for row in rows])
