@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-BITS = 22
+BITS = 18
 BUCKETS = 1 << BITS
 LONGEST_GRAM = 4
 MAX_CHARACTERS = 65_536

@@ -13,7 +13,7 @@ import yaml
 
 from beacon.analysis.answer import TEXT_LABELS
 from beacon.analysis.answer_card import measured_errors, shipped_card
-from beacon.analysis.answer_model import decided, shipped_model, weights_digest
+from beacon.analysis.answer_model import STORED, decided, shipped_model, weights_digest
 from beacon.analysis.classify import AnswerText, Classification, classify_batch
 
 DATA = Path(__file__).resolve().parents[3] / "tools" / "classifier_data"
@@ -123,7 +123,7 @@ def test_the_weights_are_those_of_the_card_and_small() -> None:
     card = shipped_card()
     assert weights_digest(content) == card["model"]["weights_sha256"]
     assert len(content) <= 4 * 2**20
-    assert np.load(io.BytesIO(content), allow_pickle=False).dtype == np.float16
+    assert np.load(io.BytesIO(content), allow_pickle=False).dtype == STORED
     assert card["model"]["labels"] == list(TEXT_LABELS)
     assert set(shipped_model().temperatures) == {"en", "fi", "zh", "other"}
 
