@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -13,9 +14,10 @@ from beacon.domain.clock import SystemClock
 from beacon.domain.fleet import Fleet
 from beacon.domain.states import ExecutionStatus, JobStatus
 from beacon.runner.admission import admit, submit
-from beacon.store import events, executions, interventions, jobs, leases
+from beacon.store import events, executions, interventions, jobs, leases, ledger
 from beacon.store.executions import Filter
 from beacon.store.group import Finish, Start, record_group
+from beacon.store.ledger import Advance
 
 FLEET = Fleet.model_validate(
     {
@@ -298,3 +300,44 @@ async def test_a_retry_changes_nothing_of_what_a_job_has_cost_and_who_served_it(
     kept = ("cost_usd", "cost_unknown", "simulated", "replayed", "last_finished_at", "finalizing_at")
     assert [getattr(after, name) for name in kept] == [getattr(before, name) for name in kept]
     assert (after.cost_usd, after.simulated, after.replayed) == (0.5, False, False)
+
+
+@pytest.mark.parametrize("status", list(JobStatus))
+@pytest.mark.parametrize(
+    ("done", "more", "closes"),
+    [(15, 1, True), (14, 2, True), (14, 1, False), (16, 0, False), (17, -1, False), (16, 1, False)],
+)
+async def test_the_barrier_closes_a_running_job_by_what_completes_it(database, spec, status, done, more, closes):
+    """And nothing else does: not a group that ended nothing, not a retry, not a job in any other status."""
+    job_id, _ = await submitted_job(database, spec)
+    await database.write(ledger.change_job, job_id, status=status.value, done=done, finalizing_at=None)
+    row = await database.write(ledger.advance, job_id, Advance(Counter(), more), 9.0)
+    closed = closes and status is JobStatus.RUNNING
+    assert row.status is (JobStatus.FINALIZING if closed else status)
+    job = await database.read(jobs.get, job_id)
+    assert (job.status, job.done) == (row.status, done + more)
+    assert job.finalizing_at == (9.0 if closed else None)
+
+
+@pytest.mark.parametrize(
+    ("before", "told", "after"),
+    [(None, None, None), (None, 5.0, 5.0), (5.0, None, 5.0), (5.0, 4.0, 5.0), (5.0, 6.0, 6.0)],
+)
+async def test_the_last_finish_is_the_latest_that_was_told(database, spec, before, told, after):
+    job_id, _ = await submitted_job(database, spec)
+    await database.write(ledger.change_job, job_id, last_finished_at=before)
+    await database.write(ledger.advance, job_id, Advance(Counter(), 0, last_finished_at=told), 9.0)
+    assert (await database.read(jobs.get, job_id)).last_finished_at == after
+
+
+async def test_what_a_group_adds_is_added_and_marks_stay(database, spec):
+    job_id, _ = await submitted_job(database, spec)
+    seq = (await database.read(jobs.get, job_id)).seq
+    for marked in (True, False):
+        by = Advance(Counter({ExecutionStatus.RUNNING: 3, ExecutionStatus.FAILED: 2}), 2, None, 0.25, 1, marked, marked)
+        row = await database.write(ledger.advance, job_id, by, 9.0)
+    job = await database.read(jobs.get, job_id)
+    assert (row.seq, job.seq, job.done) == (seq + 2, seq + 2, 4)
+    assert (job.cost_usd, row.cost_usd, job.cost_unknown, job.simulated, job.replayed) == (0.5, 0.5, 2, True, True)
+    assert row.counts == job.counts
+    assert (job.counts["running"], job.counts["failed"], job.counts["pending"]) == (6, 4, 6)
