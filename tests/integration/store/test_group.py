@@ -129,6 +129,18 @@ async def test_a_write_ahead_under_an_old_epoch_is_refused(database, spec):
     assert await database.read(executions.attempts_of, work[1].id) == []
 
 
+async def test_a_lease_that_its_owner_took_anew_is_not_given_back_with_the_old_one(database, spec):
+    """A runner that stood still for longer than its lease takes its own shard as it would any other."""
+    job_id, shards = await submitted_job(database, spec)
+    old = shards[0]
+    new = await database.write(leases.take_this_shard, job_id, old.number, "me", 200.0, 300.0, ["me"])
+    await database.write(leases.release_shard, old, "me")
+    taken = await database.write(leases.take_this_shard, job_id, old.number, "another", 201.0, 301.0)
+    assert taken is None
+    await database.write(leases.release_shard, new, "me")
+    assert await database.write(leases.take_this_shard, job_id, old.number, "another", 201.0, 301.0) is not None
+
+
 @pytest.mark.parametrize("end", [ExecutionStatus.FAILED, ExecutionStatus.TIMED_OUT, ExecutionStatus.CANCELLED])
 async def test_a_failure_of_an_old_attempt_does_not_end_the_new_one(database, spec, end):
     """A runner that was stopped and woke up reports a failure, while its successor tries again."""
