@@ -286,7 +286,7 @@ def result_recorded_over_an_earlier_end() -> list[Patch]:
     return [(group_sqlite, "_may_finish", lambda finish, before: finish.execution_id in before)]
 
 
-@bug("limits", "stuck")
+@bug("limits", "stuck", favour="late")
 def deadline_of_an_execution_ignored() -> list[Patch]:
     return [edit(attempt, "set_deadline", "spec.limits.execution_deadline", "3600")]
 

@@ -84,18 +84,22 @@ def run_many(first: int, jobs: int) -> int:
         if outcome.violations:
             bad.append(outcome)
             found.update(map(kind_of, outcome.violations))
+            if len(bad) <= MOST_SHOWN:
+                _show(outcome)
         if seeds % TOLD_EVERY == 0:
             print(f"{ran} jobs so far, {len(bad)} seeds with violations", file=sys.stderr, flush=True)
     spent = time.monotonic() - began
     print(f"{ran} jobs of {executions / ran:.1f} executions on average, {seeds} seeds, {seeds / spent:.1f} seeds/s")
     print("  ".join(f"{kind} {found[kind]}" for kind in PRINTED))
     print("  ".join(f"{kind} {found[kind]}" for kind in KINDS if kind not in PRINTED))
-    for outcome in bad[:MOST_SHOWN]:
-        print(f"seed {outcome.seed}: {outcome.violations[0]}")
-        favour = FAVOURED.get(outcome.seed % 10)
-        more = f" ARGS='--favour {favour}'" if favour else ""
-        print(f"  again, alone, with its history: make simulate SEED={outcome.seed}{more}")
     return 1 if bad else 0
+
+
+def _show(outcome: Outcome) -> None:
+    favour = FAVOURED.get(outcome.seed % 10)
+    more = f" ARGS='--favour {favour}'" if favour else ""
+    print(f"seed {outcome.seed}: {outcome.violations[0]}")
+    print(f"  again, alone, with its history: make simulate SEED={outcome.seed}{more}", flush=True)
 
 
 def main() -> int:

@@ -151,7 +151,9 @@ def renew(connection: Connection, owner: str, now: float, until: float) -> None:
 
 
 def release_shard(connection: Connection, shard: Shard, owner: str) -> None:
-    mine = and_(shards.c.job_id == shard.job_id, shards.c.number == shard.number, shards.c.owner == owner)
+    """Gives the lease `shard` back; one that the same owner took anew, after it had run out, stays."""
+    this = and_(shards.c.job_id == shard.job_id, shards.c.number == shard.number)
+    mine = and_(this, shards.c.owner == owner, shards.c.epoch == shard.epoch)
     connection.execute(update(shards).where(mine).values(owner=None, lease_until=None))
 
 
