@@ -32,10 +32,7 @@ from tests.conftest import find_chromium
 
 ROOT = Path(__file__).parents[1]
 EVERY, SHOWN = ROOT / "var" / "screenshots", ROOT / "docs" / "screenshots"
-KEPT = (
-    *("findings-desktop-light", "map-desktop-light", "map-desktop-dark", "running-desktop-dark", "heat-desktop-light"),
-    *("drift-desktop-light", "jobs-desktop-light", "findings-phone-dark", "map-phone-light"),
-)
+KEPT = ("findings-desktop-light", "map-desktop-light", "drift-desktop-light", "findings-phone-dark")
 """Those that README and docs show."""
 MOST_BYTES = 150_000
 SIZES = {"desktop": (1280, 900), "phone": (360, 740)}
