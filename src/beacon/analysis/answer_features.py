@@ -1,8 +1,7 @@
 """Texts as hashed character n-grams, in NumPy alone.
 
 A text is normalised, read as an array of code points, and every run of 1 to 4 of them is hashed into one of
-2**22 buckets (feature hashing, Weinberger et al. 2009). No vocabulary has to be stored, and any script works. A model
-knows the buckets that are frequent, so that rare n-grams do not share one with them.
+2**18 buckets (feature hashing, Weinberger et al. 2009). No vocabulary has to be stored, and any script works.
 """
 
 from __future__ import annotations
