@@ -127,7 +127,7 @@ def _labelled(before: Sequence[Observation], after: Sequence[Observation]) -> li
 
 
 def _labeller(observation: Observation) -> str:
-    """The source of the label, and of a machine's its version: `beacon (beacon.answers/1 0123456789ab)`."""
+    """The source of the label, and of a machine's its version: `beacon (beacon.answers/2 0123456789ab)`."""
     source = observation.label_source or ""
     if observation.label_version is not None:
         return f"{source} ({observation.label_version})"

@@ -408,7 +408,7 @@ async def test_findings_are_narrowed_to_what_differs_or_failed_by_the_address(cl
 
 async def test_about_names_method_licence_and_versions(client):
     page = Elements((await client.get("/about")).text).text
-    for told in ("beacon.analysis/v1", "beacon.answers/1", "9,999 draws", "Apache License 2.0", "method.md"):
+    for told in ("beacon.analysis/v1", "beacon.answers/2", "9,999 draws", "Apache License 2.0", "method.md"):
         assert told in page
 
 
