@@ -74,7 +74,7 @@ class Runner:
         hold_s: float | None = None,
     ) -> None:
         self.lease_s = lease_s
-        self._spool = spool or Spool()
+        self._spool = spool if spool is not None else Spool()
         self.presence = Presence(clock, self._spool.__len__)
         self.database = PatientDatabase(database, clock, presence=self.presence, hold_s=hold_s)
         self.router = router
