@@ -69,8 +69,12 @@ class PatientDatabase:
         """From now on the database is waited for no longer than `STOPPED_S`."""
         if self._stopped_at is None:
             self._stopped_at = self._clock.monotonic()
-            for timeout in self._under_way:
-                timeout.reschedule(asyncio.get_running_loop().time() + STOPPED_S)
+            if self.presence.away:
+                self._end_soon()
+
+    def _end_soon(self) -> None:
+        for timeout in self._under_way:
+            timeout.reschedule(asyncio.get_running_loop().time() + STOPPED_S)
 
     async def patiently(self, first: Callable[[], Awaitable[T]], again: Callable[[], Awaitable[T]] | None = None) -> T:
         """Writes by `first`, and once the database was away by `again`, which is `first` where nothing else is given.
@@ -105,15 +109,13 @@ class PatientDatabase:
             self.presence.found(token, done=done)
 
     async def _answered(self, call: Callable[[], Awaitable[T]], token: object, silent_s: float | None) -> T:
-        """Does the call; it is known to be without an answer after `silent_s`."""
-        loop = asyncio.get_running_loop()
+        """Does the call; that it has no answer is known after `silent_s`."""
         silent = None
         if silent_s is not None:
-            what = f"the database has not answered for {silent_s:g} s"
-            error = DatabaseError(what, todo="look whether its server stands still", passing=True)
-            silent = loop.call_later(silent_s, self.presence.lost, token, error)
+            silent = asyncio.get_running_loop().call_later(silent_s, self._is_silent, token, silent_s)
+        ends_soon = self._stopped_at is not None and self.presence.away
         try:
-            async with asyncio.timeout(None if self._stopped_at is None else STOPPED_S) as timeout:
+            async with asyncio.timeout(STOPPED_S if ends_soon else None) as timeout:
                 self._under_way.add(timeout)
                 try:
                     return await call()
@@ -125,6 +127,13 @@ class PatientDatabase:
         finally:
             if silent is not None:
                 silent.cancel()
+
+    def _is_silent(self, token: object, silent_s: float) -> None:
+        what = f"the database has not answered for {silent_s:g} s"
+        todo = "look whether its server stands still"
+        self.presence.lost(token, DatabaseError(what, todo=todo, passing=True))
+        if self._stopped_at is not None:
+            self._end_soon()
 
     def _give_up_in_time(self, error: DatabaseError) -> None:
         """Raises it once more where the time for it is over: since the last write, since it was found away."""
