@@ -49,8 +49,9 @@ async def test_a_run_waits_for_a_server_that_is_away_and_says_so(away, postgres_
 
 
 async def test_a_wrong_name_of_the_database_is_said_at_once(away, postgres_url):
-    async with gate_before(postgres_url) as gate:
-        away.write_fleet(Scripted(None), Scripted(None))
+    provider = Scripted(None)
+    async with serving(provider), gate_before(postgres_url) as gate:
+        away.write_fleet(provider, provider)
         away.write_spec()
         wrong = gate.url.rpartition("/")[0] + "/nowhere"
         ran = await away("run", "spec.yaml", "--fleet", "fleet.yaml", "--database", wrong)
