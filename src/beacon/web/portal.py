@@ -27,8 +27,8 @@ from beacon.web.watch import Watches
 
 @dataclass(frozen=True, slots=True)
 class Portal:
-    """`snapshot` and `changes` are None where no router runs in this process, `comparisons` where no analyst does, `away`
-    where no runner does."""
+    """`snapshot` and `changes` are None where no router runs in this process, `comparisons` where no analyst does,
+    `away` where no runner does."""
 
     database: Database
     clock: Clock

@@ -34,9 +34,7 @@ class Bench:
         return job_id
 
     @asynccontextmanager
-    async def runner(
-        self, fleet: Fleet, clock: Clock = CLOCK, spool: Spool | None = None
-    ) -> AsyncIterator[Runner]:
+    async def runner(self, fleet: Fleet, clock: Clock = CLOCK, spool: Spool | None = None) -> AsyncIterator[Runner]:
         async with (
             Router(fleet, base=Path.cwd(), environ={}, clock=CLOCK) as router,
             Analyst() as analyst,
