@@ -236,8 +236,8 @@ class Drive:
         if deadline is None:
             return None
         work.provider = provider
-        if self._clock.monotonic() - began > SEND_WITHIN_S:
-            return await self._too_late(work, provider)
+        if (waited_s := self._clock.monotonic() - began) > SEND_WITHIN_S:
+            return await self._too_late(work, provider, waited_s)
         try:
             if work.look_back and await self._answered_before(work, provider, deadline):
                 return None
@@ -286,10 +286,11 @@ class Drive:
             return None
 
     async def _until_there(self, work: Work) -> bool:
-        """Waits while the database is away; the work's deadline starts anew then, since that time was no provider's.
+        """Waits while the database is away, and the work's deadline with it: that time is no provider's.
 
         False where the job or the runner stopped meanwhile, and the work with it.
         """
+        since = self._clock.monotonic()
         try:
             with self._haltable():
                 await self._presence.until_there()
@@ -297,15 +298,19 @@ class Drive:
             if (kind := self._stopped_as()) is not None:
                 await self._end(work, kind)
             return False
-        work.deadline, work.cold_start_added = None, False
+        self._extend(work, self._clock.monotonic() - since)
         return True
 
-    async def _too_late(self, work: Work, provider: str) -> Conclusion | None:
+    def _extend(self, work: Work, seconds: float) -> None:
+        if work.deadline is not None:
+            work.deadline = Deadline(work.deadline.expires_at + seconds, self._clock)
+
+    async def _too_late(self, work: Work, provider: str, waited_s: float) -> Conclusion | None:
         """An attempt that was committed too long ago to be sent: another one follows where the shard is still ours."""
         if not await self._recorder.record(attempt.too_late(work, provider, self._clock)):
             work.under.lost = True
             return None
-        work.deadline, work.cold_start_added = Deadline.after(self.spec.limits.execution_deadline, self._clock), False
+        self._extend(work, waited_s)
         return Conclusion(ExecutionStatus.RETRYING, budgeted=False)
 
     def _learn(self, work: Work, provider: str, outcome: Outcome) -> None:
@@ -356,9 +361,9 @@ class Drive:
 
     async def _slot_after_absence(self, work: Work, conclusion: Conclusion) -> Placement | None:
         """An execution's time does not run out while the database is away."""
+        self._extend(work, self._presence.away_s)
         if not await self._until_there(work):
             return None
-        work.deadline = Deadline.after(self.spec.limits.execution_deadline, self._clock)
         return await self._next_slot(work, replace(conclusion, pause_s=0.0))
 
     async def _refused(self, work: Work) -> None:
