@@ -151,7 +151,9 @@ def renew(
 
 
 def release_shard(connection: Connection, shard: Shard, owner: str) -> None:
-    mine = and_(shards.c.job_id == shard.job_id, shards.c.number == shard.number, shards.c.owner == owner)
+    """Gives the shard back; done again late, it leaves alone what `owner` has taken anew since."""
+    this = and_(shards.c.job_id == shard.job_id, shards.c.number == shard.number)
+    mine = and_(this, shards.c.owner == owner, shards.c.epoch == shard.epoch)
     connection.execute(update(shards).where(mine).values(owner=None, lease_until=None))
 
 
