@@ -108,7 +108,7 @@ class UnavailableError(BeaconError):
 class DatabaseError(UnavailableError):
     """The job database is locked, full, damaged or away.
 
-    `passing` where nothing of what was to be written was done, and the same may succeed later.
+    `passing` where the same may succeed later. Whether it was done is known unless its connection broke on the way.
     """
 
     code = "database"

@@ -21,7 +21,7 @@ from beacon.errors import BeaconError, ConflictError
 from beacon.router import changes
 from beacon.router.router import Router
 from beacon.router.transports import agent, openai
-from beacon.runner import admission, classification, patience, pausing, runner
+from beacon.runner import admission, classification, pausing, presence, runner
 from beacon.runner.admission import submit
 from beacon.runner.runner import Runner
 from beacon.store import interventions, pauses
@@ -140,7 +140,7 @@ class World:
                 (pausing, "log", self._log()),
                 (changes, "log", self._log()),
                 (classification, "PAUSE_S", 5.0),
-                (patience, "HOLD_S", 3.0),
+                (presence, "log", self._log()),
                 (admission, "new_job_id", partial(self._new_job_id)),
                 (admission, "shards", partial(plan.shards, size=self.scenario.shard_size)),
                 (admission, "SHARDS_PER_COMMIT", 2),

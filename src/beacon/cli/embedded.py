@@ -17,8 +17,9 @@ import structlog
 from sqlalchemy import Connection
 
 from beacon.cli.gateway_fleet import gateway_fleet
+from beacon.cli.opening import RUN_HOLD_S, open_in_time, patience_of_a_run
 from beacon.cli.reloading import following
-from beacon.cli.settings import GATEWAY_VARIABLE, database_url
+from beacon.cli.settings import GATEWAY_VARIABLE, database_url, spool_folder
 from beacon.domain.clock import SystemClock
 from beacon.domain.fleet import Fleet
 from beacon.errors import ExitCode
@@ -28,6 +29,7 @@ from beacon.runner.analyst import Analyst
 from beacon.runner.inputs import LAB, FleetFile, find_fleet, read_fleet
 from beacon.runner.owner import LEASE_S
 from beacon.runner.runner import Runner
+from beacon.runner.spool import Spool
 from beacon.store.database import Database, open_database
 from beacon.telemetry.logs import configure_logs
 
@@ -82,10 +84,13 @@ async def embedded(
     lease_s: float = LEASE_S,
     check: Callable[[Fleet], None] | None = None,
     lab: Lab | None = None,
+    waits_s: float | None = None,
+    hold_s: float | None = RUN_HOLD_S,
 ) -> AsyncIterator[Embedded]:
     """Opens everything. `check` sees the fleet before a database is made, and raises where that is not to be.
 
-    Raises InputError, DocumentError, DatabaseError; the last within seconds where another process holds the database.
+    A database that is away is waited for: for `waits_s` now, where None stands for what fits a command that drives one
+    job, and for `hold_s` later, where None stands for ever. Raises InputError, DocumentError, DatabaseError.
     """
     if not structlog.is_configured():
         # A command that shows progress and results: logs would get between, and never belong on stdout.
@@ -94,11 +99,12 @@ async def embedded(
         file = await stack.enter_async_context(opened_fleet(fleet_option, lab))
         if check is not None:
             check(file.fleet)
-        database = await open_database(database_url(database_option))
+        url = database_url(database_option)
+        database = await open_in_time(url, patience_of_a_run(url) if waits_s is None else waits_s)
         stack.push_async_callback(database.close)
         # A runner holds its writes for longer: a database that is locked already is said before one begins.
         await database.write(_nothing)
-        yield await stack.enter_async_context(_house(database, file, lease_s))
+        yield await stack.enter_async_context(_house(database, file, lease_s, hold_s))
 
 
 def _nothing(_: Connection) -> None:
@@ -121,12 +127,14 @@ async def embedded_without_fleet(database_option: str | None) -> AsyncIterator[E
 
 
 @asynccontextmanager
-async def _house(database: Database, file: FleetFile, lease_s: float = LEASE_S) -> AsyncIterator[Embedded]:
-    clock = SystemClock()
+async def _house(
+    database: Database, file: FleetFile, lease_s: float = LEASE_S, hold_s: float | None = RUN_HOLD_S
+) -> AsyncIterator[Embedded]:
+    clock, spool = SystemClock(), Spool(spool_folder())
     async with (
         Router(file.fleet, base=file.base, environ=os.environ, clock=clock) as router,
         Analyst() as analyst,
-        Runner(database, router, clock, analyst=analyst, lease_s=lease_s) as runner,
+        Runner(database, router, clock, analyst=analyst, lease_s=lease_s, spool=spool, hold_s=hold_s) as runner,
         following(router, file),
     ):
         yield Embedded(database, router, runner)

@@ -68,10 +68,10 @@ async def drive_with_progress(house: Embedded, job_id: str, *, quiet: bool) -> J
     driving = asyncio.create_task(house.runner.drive(job_id))
     try:
         if not quiet:
-            await show_progress(house.database, house.router.snapshot, job_id, driving)
+            await show_progress(house.runner.database, house.router.snapshot, job_id, driving)
         await driving
     finally:
         if not driving.done():
             house.runner.stop()
             await asyncio.wait([driving])
-    return await house.database.read(jobs.get, job_id)
+    return await house.runner.database.read(jobs.get, job_id)

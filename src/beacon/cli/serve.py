@@ -14,6 +14,7 @@ from cyclopts import Parameter
 from beacon.cli.busy import run_busy
 from beacon.cli.embedded import Interruption, embedded
 from beacon.cli.listening import address, listen
+from beacon.cli.opening import START_S
 from beacon.cli.serving import PortalServer
 from beacon.cli.settings import PORT, DatabaseOption, FleetOption
 from beacon.errors import ExitCode, InputError
@@ -60,7 +61,7 @@ async def _serve(
     database: str | None,
 ) -> ExitCode:
     configure_logs()
-    async with embedded(database, fleet) as house:
+    async with embedded(database, fleet, waits_s=START_S, hold_s=None) as house:
         Interruption(house.runner)
         print(f"Beacon is at {address(listener)} (Ctrl-C ends it)", file=sys.stderr, flush=True)
         await PortalServer(house, listener, keys=keys, public=public, names=names).run()

@@ -140,6 +140,7 @@ class PortalServer:
             snapshot=house.router.snapshot,
             changes=house.router.changes,
             drift=self._drift,
+            away=house.runner.presence.error,
             keys=keys,
             public=public,
             hosts=LOOPBACK | {*names},

@@ -11,6 +11,7 @@ from platformdirs import user_data_path
 
 DATABASE_VARIABLE = "BEACON_DATABASE_URL"
 GATEWAY_VARIABLE = "BEACON_GATEWAY_URL"
+SPOOL_VARIABLE = "BEACON_SPOOL"
 SQLITE = "sqlite:///"
 
 JobArgument = Annotated[str, Parameter(help="The job's id, or as much of its beginning as is unique.")]
@@ -47,3 +48,9 @@ def database_url(option: str | None) -> str:
 def database_file(url: str) -> Path | None:
     """The file of an embedded database; None for any other."""
     return Path(url.removeprefix(SQLITE)) if url.startswith(SQLITE) and url != SQLITE else None
+
+
+def spool_folder() -> Path:
+    """Where outcomes wait while the database is away: `BEACON_SPOOL`, then `spool` in the user's data directory."""
+    named = os.environ.get(SPOOL_VARIABLE)
+    return Path(named).expanduser() if named else user_data_path("beacon") / "spool"

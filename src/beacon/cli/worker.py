@@ -9,6 +9,7 @@ from cyclopts import Parameter, validators
 
 from beacon.cli.busy import run_busy
 from beacon.cli.embedded import Interruption, embedded
+from beacon.cli.opening import START_S
 from beacon.cli.settings import DatabaseOption, FleetOption, database_file, database_url
 from beacon.domain.regions import resolve
 from beacon.errors import ExitCode, InputError
@@ -54,7 +55,7 @@ def worker(
 
 async def _work(url: str, fleet: str | None, wanted: tuple[str, ...], concurrency: int, lease_s: float) -> ExitCode:
     configure_logs()
-    async with embedded(url, fleet, lease_s=lease_s) as house:
+    async with embedded(url, fleet, lease_s=lease_s, waits_s=START_S, hold_s=None) as house:
         worker = Worker(house.runner, _regions(wanted, house.fleet.regions), concurrency)
         Interruption(worker)
         print(f"Worker for {', '.join(sorted(worker.regions))} is up (Ctrl-C ends it)", file=sys.stderr, flush=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from beacon.domain.answer import Answer, Inference, Outcome
 from beacon.domain.clock import Clock
 from beacon.domain.deadline import Deadline
@@ -197,6 +199,14 @@ def not_needed(work: Work, provider: str, clock: Clock) -> Finish:
         error="Not sent: the answer to an earlier attempt was found where it had been kept.",
         counts=False,
         provider=provider,
+    )
+
+
+def too_late(work: Work, provider: str, clock: Clock) -> Finish:
+    """The end of an attempt that was written ahead and not sent, because its commit was known of too late."""
+    return replace(
+        not_needed(work, provider, clock),
+        error="Not sent: too much time had passed between the commit of this attempt and the word of it.",
     )
 
 

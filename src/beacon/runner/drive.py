@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 from beacon.domain.answer import Answer, Outcome
@@ -24,12 +25,13 @@ from beacon.runner.budget import RetryBudget
 from beacon.runner.halting import Haltable, Halted
 from beacon.runner.hands import Hands
 from beacon.runner.lane import Lane
+from beacon.runner.patience import PatientDatabase
 from beacon.runner.policy import Conclusion, conclude, expired_without_budget
-from beacon.runner.recorder import Recorder
+from beacon.runner.recorder import Recorder, TurnedAway
 from beacon.runner.recovery import Recovery
+from beacon.runner.spool import Spool
 from beacon.runner.work import ShardUnderWay, Work
 from beacon.store import interventions
-from beacon.store.database import Database
 from beacon.store.executions import OpenExecution, open_cells, open_in_shard, references_in_shard
 from beacon.store.group import Finish, Recorded
 from beacon.store.leases import Shard
@@ -42,7 +44,7 @@ class Drive:
     """One job as this runner drives it. Use `async with`; it ends when its lanes and attempts have ended.
 
     `dry` is set for a region in which some model has nothing left to send; `exhausted` are the regions of which no
-    further shard was to be had when one was last looked for.
+    further shard was to be had when one was last looked for; `shards` are those that are being driven.
     """
 
     def __init__(
@@ -50,7 +52,8 @@ class Drive:
         job_id: str,
         spec: JobSpec,
         *,
-        database: Database,
+        database: PatientDatabase,
+        spool: Spool,
         router: Router,
         clock: Clock,
         rng: random.Random,
@@ -64,12 +67,14 @@ class Drive:
         self._over = False
         self.dry = {region: asyncio.Event() for region in spec.regions}
         self.exhausted: set[str] = set()
+        self.shards: set[int] = set()
         self._database = database
+        self._presence = database.presence
         self._router = router
         self._clock = clock
         self._rng = rng
         self._budgets = budgets
-        self._recorder = Recorder(database, job_id, clock, self._note)
+        self._recorder = Recorder(database, job_id, clock, self._note, spool)
         self._recovery = Recovery(spec, router, clock, rng)
         self._lanes = {
             (model, region): Lane(router, (model, region), self._launch, self.dry[region].set)
@@ -108,7 +113,14 @@ class Drive:
 
     async def drive_shard(self, shard: Shard) -> bool:
         """Executes what is open in the shard; False where the shard was lost or the runner stops."""
-        under = ShardUnderWay(shard)
+        self.shards.add(shard.number)
+        try:
+            return await self._drive_shard(ShardUnderWay(shard))
+        finally:
+            self.shards.discard(shard.number)
+
+    async def _drive_shard(self, under: ShardUnderWay) -> bool:
+        shard = under.shard
         while not self.is_interrupted() and not under.lost:
             found = await self._database.read(open_in_shard, self.job_id, shard.number)
             if not found:
@@ -215,17 +227,14 @@ class Drive:
 
     async def _attempt(self, work: Work, placement: Placement) -> Conclusion | None:
         """Writes an attempt ahead, sends it, records it. None where nothing more is to be done for this work."""
-        deadline = attempt.set_deadline(work, placement, self.spec, self._clock)
         provider = placement.provider.name
-        start = attempt.write_ahead(work, placement, deadline, self._clock)
         began = self._clock.monotonic()
-        if not await self._recorder.record(start):
-            await self._refused(work)
+        deadline = await self._written_ahead(work, placement)
+        if deadline is None:
             return None
         work.provider = provider
-        if self._clock.monotonic() - began > SEND_WITHIN_S:
-            work.under.lost = True
-            return None
+        if (waited_s := self._clock.monotonic() - began) > SEND_WITHIN_S:
+            return await self._too_late(work, provider, waited_s)
         try:
             if work.look_back and await self._answered_before(work, provider, deadline):
                 return None
@@ -236,6 +245,11 @@ class Drive:
             await self._give_up(work, provider)
             return None
         placement.release()
+        return await self._ended(work, placement, outcome, deadline)
+
+    async def _ended(self, work: Work, placement: Placement, outcome: Outcome, deadline: Deadline) -> Conclusion | None:
+        """Records how an attempt ended; None where no further one follows."""
+        provider = placement.provider.name
         self._learn(work, provider, outcome)
         conclusion = conclude(
             outcome,
@@ -251,6 +265,50 @@ class Drive:
         )
         moved = await self._recorder.record(finish)
         return conclusion if moved and conclusion.status is ExecutionStatus.RETRYING else None
+
+    async def _written_ahead(self, work: Work, placement: Placement) -> Deadline | None:
+        """Commits the next attempt, as soon as the database is there: its deadline, or None where it is refused."""
+        while True:
+            if self._presence.away and not await self._until_there(work):
+                return None
+            deadline = attempt.set_deadline(work, placement, self.spec, self._clock)
+            start = attempt.write_ahead(work, placement, deadline, self._clock)
+            try:
+                if await self._recorder.record(start):
+                    return deadline
+            except TurnedAway:
+                work.attempts -= 1
+                continue
+            await self._refused(work)
+            return None
+
+    async def _until_there(self, work: Work) -> bool:
+        """Waits while the database is away, and the work's deadline with it: that time is no provider's.
+
+        False where the job or the runner stopped meanwhile, and the work with it.
+        """
+        since = self._clock.monotonic()
+        try:
+            with self._haltable:
+                await self._presence.until_there()
+        except Halted:
+            if (kind := self._stopped_as()) is not None:
+                await self._end(work, kind)
+            return False
+        self._extend(work, self._clock.monotonic() - since)
+        return True
+
+    def _extend(self, work: Work, seconds: float) -> None:
+        if work.deadline is not None:
+            work.deadline = Deadline(work.deadline.expires_at + seconds, self._clock)
+
+    async def _too_late(self, work: Work, provider: str, waited_s: float) -> Conclusion | None:
+        """An attempt that was committed too long ago to be sent: another one follows where the shard is still ours."""
+        if not await self._recorder.record(attempt.too_late(work, provider, self._clock)):
+            work.under.lost = True
+            return None
+        self._extend(work, waited_s)
+        return Conclusion(ExecutionStatus.RETRYING, budgeted=False)
 
     def _learn(self, work: Work, provider: str, outcome: Outcome) -> None:
         """What the outcome of an attempt means for those that may follow it, of this execution and of its cell."""
@@ -288,6 +346,8 @@ class Drive:
                 await self._end(work, kind)
             return None
         except TimeoutError:
+            if self._presence.away:
+                return await self._slot_after_absence(work, conclusion)
             waited_ms = 1000 * (self._clock.monotonic() - since)
             if allowed:
                 failure = self._router.expired_while_waiting(*work.cell, waited_ms)
@@ -295,6 +355,13 @@ class Drive:
                 failure = expired_without_budget(conclusion.message, waited_ms)
             await self._recorder.record(attempt.end_unsent(work, failure, self._clock))
             return None
+
+    async def _slot_after_absence(self, work: Work, conclusion: Conclusion) -> Placement | None:
+        """An execution's time does not run out while the database is away."""
+        self._extend(work, self._presence.away_s)
+        if not await self._until_there(work):
+            return None
+        return await self._next_slot(work, replace(conclusion, pause_s=0.0))
 
     async def _refused(self, work: Work) -> None:
         """A write-ahead was refused: the job stops, or another runner has taken the shard."""

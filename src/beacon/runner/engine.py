@@ -77,16 +77,23 @@ class Engine:
         self._added.set()
 
     async def run(self) -> None:
-        """A return of the engine that nobody asked for is a failure like any other: it is started again."""
+        """A return of the engine that nobody asked for is a failure like any other: it is started again.
+
+        Why is said once, however often it fails before it runs again.
+        """
+        said = False
         while not self._stopping.is_set():
             try:
                 async with self._app.open_async():
+                    said = False
                     await self._run_queues()
                 why = "a side task of it ended"
             except (exceptions.ConnectorException, psycopg.Error, OSError) as error:
                 why = str(error.__cause__ or error)
             if not self._stopping.is_set():
-                log.warning("the engine ended and is started again", why=why)
+                if not said:
+                    log.warning("the engine ended and is started again", why=why)
+                said = True
                 await _until(self._stopping, RESTART_S)
 
     async def _run_queues(self) -> None:

@@ -10,6 +10,7 @@ import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -26,11 +27,14 @@ from beacon.runner.budget import RetryBudget
 from beacon.runner.classification import classify_until
 from beacon.runner.drive import Drive
 from beacon.runner.finalize import finalize
+from beacon.runner.handing_in import LOOK_S, hand_in_left_behind, hand_in_own
 from beacon.runner.owner import LEASE_S, RENEWALS, is_dead, new_owner
 from beacon.runner.patience import PatientDatabase
 from beacon.runner.pausing import FOLLOW_S, Pausing
+from beacon.runner.presence import Presence
 from beacon.runner.same_fleet import check_same_kind
 from beacon.runner.schedule import fire_due
+from beacon.runner.spool import Spool
 from beacon.store import jobs, leases, tasks, workers
 from beacon.store.database import Database
 from beacon.store.jobs import Job
@@ -51,7 +55,11 @@ SHARDS_AT_ONCE = 64
 
 
 class Runner:
-    """Drives jobs of one database over one router. Open it with `async with`; `stop` interrupts it cleanly."""
+    """Drives jobs of one database over one router. Open it with `async with`; `stop` interrupts it cleanly.
+
+    `presence` says whether the database is there. While it is away, what ended waits in the `spool`; it is waited for,
+    `hold_s` at most where that is not None.
+    """
 
     def __init__(
         self,
@@ -62,9 +70,13 @@ class Runner:
         analyst: Analyst,
         rng: random.Random | None = None,
         lease_s: float = LEASE_S,
+        spool: Spool | None = None,
+        hold_s: float | None = None,
     ) -> None:
         self.lease_s = lease_s
-        self.database: Database = PatientDatabase(database, clock)
+        self._spool = spool if spool is not None else Spool()
+        self.presence = Presence(clock, self._spool.__len__)
+        self.database = PatientDatabase(database, clock, presence=self.presence, hold_s=hold_s)
         self.router = router
         self.clock = clock
         self.owner = new_owner()
@@ -76,13 +88,18 @@ class Runner:
         self._refused: set[str] = set()
         self._schedules_at = 0.0
         self._handed_over: dict[str, JobStatus] = {}
-        self._pausing = Pausing(database, router)
+        self._finalizing: set[str] = set()
+        self._passed_over: set[Path] = set()
+        self._pausing = Pausing(self.database, router)
         self._beside: list[asyncio.Task[None]] = []
         self._stopped = asyncio.Event()
 
     async def __aenter__(self) -> Runner:
+        # Before any shard is taken: what is answered already is not to be asked again.
+        await self._hand_in_left_behind()
         await self._pausing.follow()
-        self._beside = [asyncio.create_task(self._renew_leases()), asyncio.create_task(self._follow_pauses())]
+        beside = (self._renew_leases(), self._follow_pauses(), self._look_for_left_behind())
+        self._beside = [asyncio.create_task(each) for each in beside]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -91,12 +108,16 @@ class Runner:
             task.cancel()
         if self._beside:
             await asyncio.wait(self._beside)
-        await self.database.write(leases.release_all, self.owner)
+        try:
+            await self.database.write(leases.release_all, self.owner)
+        finally:
+            self._spool.close()
 
     def stop(self) -> None:
         """Sends nothing more and gives up what is under way; every job stays resumable."""
         self.stopping = True
         self._stopped.set()
+        self.database.stop()
         for drive in self._drives.values():
             drive.interrupt()
 
@@ -191,7 +212,11 @@ class Runner:
         lease = (job_id, self.owner, now, now + self.lease_s, dead)
         if not await self.database.write(leases.take_finalizing, *lease):
             return False
-        await self._unless_stopped(finalize(self.database, job_id, spec, self._analyst, self.clock))
+        self._finalizing.add(job_id)
+        try:
+            await self._unless_stopped(finalize(self.database, job_id, spec, self._analyst, self.clock))
+        finally:
+            self._finalizing.discard(job_id)
         return True
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
@@ -238,10 +263,12 @@ class Runner:
     @asynccontextmanager
     async def _drive(self, job: Job, spec: JobSpec) -> AsyncIterator[Drive]:
         """The job's drive, known to `stop` for as long as it is open."""
+        await hand_in_own(self.database, self._spool, job.id, self.clock)
         drive = Drive(
             job.id,
             spec,
             database=self.database,
+            spool=self._spool,
             router=self.router,
             clock=self.clock,
             rng=self._rng,
@@ -342,8 +369,10 @@ class Runner:
         while True:
             await asyncio.sleep(self.lease_s / RENEWALS)
             now = self.clock.wall()
+            driven = {job_id: tuple(drive.shards) for job_id, drive in self._drives.items()}
+            lease = (self.owner, now, now + self.lease_s, driven, tuple(self._finalizing))
             try:
-                await self.database.write(leases.renew, self.owner, now, now + self.lease_s)
+                await self.database.write(leases.renew, *lease)
             except DatabaseError as error:
                 log.warning("leases could not be renewed, trying again", why=error.what, where=error.where)
 
@@ -351,6 +380,19 @@ class Runner:
         while True:
             await asyncio.sleep(FOLLOW_S)
             await self._pausing.follow()
+
+    async def _look_for_left_behind(self) -> None:
+        while self._spool.folder is not None:
+            await asyncio.sleep(LOOK_S)
+            await self._hand_in_left_behind()
+
+    async def _hand_in_left_behind(self) -> None:
+        if self._spool.folder is None:
+            return
+        try:
+            await hand_in_left_behind(self.database, self._spool.folder, self.clock, self._passed_over)
+        except DatabaseError as error:
+            log.warning("what others left behind could not be handed in, trying again", why=error.what)
 
     async def _pause(self, seconds: float) -> None:
         await _wait(self._stopped, seconds)

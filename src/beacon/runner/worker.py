@@ -66,6 +66,7 @@ class Worker:
         self._under_way = JobsUnderWay(runner)
         self._stopping = asyncio.Event()
         self._unserved: set[Unserved] = set()
+        self._working: set[asyncio.Task[None]] = set()
         slots = {tasks.queue_of(region): concurrency for region in self.regions}
         handlers = Handlers(self._admit, self._drive, self._finalize, self._tidy)
         self._engine = Engine(self._database.url, {**slots, tasks.JOBS_QUEUE: JOBS_AT_ONCE}, handlers)
@@ -77,7 +78,7 @@ class Worker:
             announcing = group.create_task(self._keep_announcing())
             await self._engine.run()
             self._stopping.set()
-            await asyncio.wait({sweeping, announcing})
+            await asyncio.wait({sweeping, announcing, *self._working})
         with suppress(BeaconError):
             await self._database.write(workers.leave, self._runner.owner)
             await self._database.write(leases.release_all, self._runner.owner)
@@ -121,9 +122,17 @@ class Worker:
         await self._do(task, job_id, work)
 
     async def _do(self, task: int, job_id: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Does a task's work. What it cannot do now stays owed: the sweep, here or elsewhere, enqueues it again."""
+        """Does a task's work. It goes on though the engine ends under it, which it does without its database: who may
+        drive is decided by leases, and what is under way must not be given up."""
         if self._stopping.is_set():
             return
+        working = asyncio.create_task(self._do_or_leave(task, job_id, work))
+        self._working.add(working)
+        working.add_done_callback(self._working.discard)
+        await asyncio.shield(working)
+
+    async def _do_or_leave(self, task: int, job_id: str, work: Callable[[], Awaitable[None]]) -> None:
+        """What cannot be done now stays owed: the sweep, here or elsewhere, enqueues it again."""
         try:
             await work()
         except InputError as error:

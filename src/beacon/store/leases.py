@@ -8,7 +8,7 @@ On PostgreSQL the server's clock decides what has run out: hosts need not agree 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, extract, func, or_, select, update
@@ -143,11 +143,24 @@ def holds(connection: Connection, shard: Shard) -> bool:
     return connection.scalar(select(shards.c.epoch).where(this)) == shard.epoch
 
 
-def renew(connection: Connection, owner: str, now: float, until: float) -> None:
-    """Renews every lease that `owner` holds."""
+def renew(
+    connection: Connection,
+    owner: str,
+    now: float,
+    until: float,
+    driven: Mapping[str, Collection[int]],
+    finalized: Collection[str],
+) -> None:
+    """Renews the leases that `owner` holds on these shards, by job, and on finalizing these jobs.
+
+    No others: one that it was given without hearing of it, because its connection broke, is to run out.
+    """
     until = moment(connection, now) + until - now
-    connection.execute(update(jobs).where(jobs.c.finalizer == owner).values(finalizer_until=until))
-    connection.execute(update(shards).where(shards.c.owner == owner).values(lease_until=until))
+    mine = and_(jobs.c.finalizer == owner, jobs.c.id.in_(finalized))
+    connection.execute(update(jobs).where(mine).values(finalizer_until=until))
+    for job_id, numbers in driven.items():
+        ours = and_(shards.c.job_id == job_id, shards.c.number.in_(numbers), shards.c.owner == owner)
+        connection.execute(update(shards).where(ours).values(lease_until=until))
 
 
 def release_shard(connection: Connection, shard: Shard, owner: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -115,8 +115,16 @@ class PostgresDatabase:
         await self._engine.dispose()
 
 
-_PASSING = frozenset({"53100", "53300", "57P03"})
-"""Of these a server says that it did nothing; a connection that broke may have been too late to undo anything."""
+_PASSING = frozenset({"25006", "40001", "40P01", "55P03", "57P01", "57P02", "57P03", "57P05"})
+"""Beside classes 08 (connection) and 53 (resources): of a standby that becomes the primary, of transactions that met
+others too often, of a server that is ended or started."""
+_REFUSALS = {
+    "authentication failed": ("the server refuses the password", "correct BEACON_DATABASE_URL"),
+    "no pg_hba.conf entry": ("the server refuses this user or host", "have it admitted in the server's pg_hba.conf"),
+    " does not exist": ("the server has no such database or user", "create it, or correct BEACON_DATABASE_URL"),
+    "could not translate host name": ("the server's name is not known", "correct BEACON_DATABASE_URL"),
+}
+"""How a server that is there refuses a connection: the driver gives such an error no code."""
 
 
 def _migrate(connection: Connection) -> None:
@@ -138,7 +146,9 @@ def explain_postgres(error: DBAPIError, where: str) -> BeaconError:
     if state is None and isinstance(error, DataError):
         # The driver refuses it, such as a NUL in a text, before the server hears of it.
         return InputError(f"a value that the database cannot hold: {said}", todo="leave it out")
-    known: dict[str | None, tuple[str, str | None]] = {
+    what: str
+    todo: str | None
+    known: dict[str | None, tuple[str, str]] = {
         "53100": ("the server's disk is full; nothing was half-written", "free some space, then resume the job"),
         "53300": ("the server has no connection left", "raise its max_connections, or run fewer processes"),
         "57P03": ("the server is starting or shutting down", "wait until it is up; unfinished jobs go on then"),
@@ -147,10 +157,17 @@ def explain_postgres(error: DBAPIError, where: str) -> BeaconError:
         "28P01": ("the server refuses the password", "correct BEACON_DATABASE_URL"),
         "28000": ("the server refuses the user", "correct BEACON_DATABASE_URL"),
     }
-    if state in known:
+    refusal = next((known for text, known in _REFUSALS.items() if state is None and text in said), None)
+    if refusal is not None:
+        what, todo = f"{refusal[0]}: {said}", refusal[1]
+    elif state in known:
         what, todo = known[state]
     elif state is None or state.startswith("08") or state in {"57P01", "57P02"}:
         what, todo = f"the server cannot be reached: {said}", "check that it runs and that the address is right"
     else:
         what, todo = f"the database refused: {said}", None
-    return DatabaseError(what, where=where, todo=todo, passing=state in _PASSING)
+    if state is None:
+        passing = refusal is None and isinstance(error, OperationalError | InterfaceError)
+    else:
+        passing = state in _PASSING or state[:2] in ("08", "53")
+    return DatabaseError(what, where=where, todo=todo, passing=passing)

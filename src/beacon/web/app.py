@@ -13,10 +13,10 @@ from starlette.exceptions import HTTPException
 from beacon import __version__
 from beacon.domain.clock import Clock, SystemClock
 from beacon.domain.fleet import Fleet
-from beacon.errors import BeaconError
+from beacon.errors import BeaconError, DatabaseError
 from beacon.store import workers
 from beacon.store.database import Database
-from beacon.web import api, evidence, operating, problems
+from beacon.web import api, evidence, operating, problems, readiness
 from beacon.web.access import Access, Key
 from beacon.web.actions import Actions
 from beacon.web.assets import PREFIX, Assets
@@ -52,6 +52,7 @@ def create_app(
     snapshot: Snapshot | None = None,
     changes: ProviderChanges | None = None,
     drift: Drift | None = None,
+    away: Callable[[], DatabaseError | None] | None = None,
     hosts: Collection[str] = LOOPBACK,
     assets: Assets | None = None,
     keys: Sequence[Key] = (),
@@ -60,9 +61,10 @@ def create_app(
     """The API and the portal over one database.
 
     `actions` says how jobs are submitted, cancelled and retried; `fleet` is what new jobs may ask; `snapshot` and
-    `changes` tell of the providers that a router in this process uses; `drift` compares two jobs. `hosts` are the names
-    under which the server may be addressed. Where there are `keys`, one of them is asked for, where the portal is
-    `public` of those alone who want more than to read.
+    `changes` tell of the providers that a router in this process uses; `drift` compares two jobs; `away` says what a
+    runner in this process finds wrong with the database. `hosts` are the names under which the server may be
+    addressed. Where there are `keys`, one of them is asked for, where the portal is `public` of those alone who want
+    more than to read.
     """
     clock, assets = clock or SystemClock(), assets or Assets.load()
     renderer = Renderer(assets, clock)
@@ -83,6 +85,7 @@ def create_app(
         snapshot=snapshot,
         changes=changes,
         comparisons=None if drift is None else Comparisons(database, drift),
+        away=away,
         boards=Boards(database),
         summaries=Summaries(database),
         watches=Watches(database),
@@ -127,7 +130,8 @@ def _add_plumbing(app: FastAPI) -> None:
 
     @app.get("/readyz", tags=["health"], responses={503: api.PROBLEMS[503]})
     async def readyz(portal: Here) -> Readiness:
-        """The database can be read; what waits for a worker that is not there is told beside it."""
+        """The database is there and nothing waits for it; what waits for a worker that is missing is told beside it."""
+        await readiness.check(portal)
         found = await portal.database.read(workers.unserved, portal.clock.wall())
         return Readiness(status="ready", waits=waiting_regions(found))
 

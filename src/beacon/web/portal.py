@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 
 from beacon.domain.clock import Clock
 from beacon.domain.fleet import Fleet
+from beacon.errors import DatabaseError
 from beacon.store.database import Database
 from beacon.web.access import Access
 from beacon.web.actions import Actions
@@ -26,7 +27,8 @@ from beacon.web.watch import Watches
 
 @dataclass(frozen=True, slots=True)
 class Portal:
-    """`snapshot` and `changes` are None where no router runs in this process, `comparisons` where no analyst does."""
+    """`snapshot` and `changes` are None where no router runs in this process, `comparisons` where no analyst does,
+    `away` where no runner does."""
 
     database: Database
     clock: Clock
@@ -35,6 +37,7 @@ class Portal:
     snapshot: Snapshot | None
     changes: ProviderChanges | None
     comparisons: Comparisons | None
+    away: Callable[[], DatabaseError | None] | None
     boards: Boards
     summaries: Summaries
     watches: Watches

@@ -15,6 +15,7 @@ from beacon.router.router import Router
 from beacon.runner.admission import submit
 from beacon.runner.analyst import Analyst
 from beacon.runner.runner import Runner
+from beacon.runner.spool import Spool
 from beacon.store import jobs
 from beacon.store.database import Database
 from beacon.store.jobs import Job
@@ -33,11 +34,11 @@ class Bench:
         return job_id
 
     @asynccontextmanager
-    async def runner(self, fleet: Fleet, clock: Clock = CLOCK) -> AsyncIterator[Runner]:
+    async def runner(self, fleet: Fleet, clock: Clock = CLOCK, spool: Spool | None = None) -> AsyncIterator[Runner]:
         async with (
             Router(fleet, base=Path.cwd(), environ={}, clock=CLOCK) as router,
             Analyst() as analyst,
-            Runner(self.database, router, clock, analyst=analyst, rng=random.Random(1)) as runner,
+            Runner(self.database, router, clock, analyst=analyst, rng=random.Random(1), spool=spool) as runner,
         ):
             yield runner
 

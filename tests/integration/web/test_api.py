@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import json
 
+import httpx
 import pytest
 
-from tests.integration.web.scene import Scene, make_spec
+from beacon.domain.clock import SystemClock
+from beacon.errors import DatabaseError
+from beacon.runner.presence import Presence
+from beacon.web.app import create_app
+from tests.integration.web.conftest import BASE
+from tests.integration.web.scene import FLEET, Scene, StoreActions, make_spec
 
 SPEC = {
     "schema": "beacon.job/v1",
@@ -225,3 +231,16 @@ async def test_the_description_names_every_route_and_one_shape_of_errors(client)
 async def test_health_and_readiness(client, database):
     assert (await client.get("/healthz")).json() == {"status": "ok"}
     assert (await client.get("/readyz")).json() == {"status": "ready", "waits": []}
+
+
+async def test_readiness_says_why_the_database_is_away_and_what_waits_for_it(database):
+    presence = Presence(SystemClock(), lambda: 3)
+    app = create_app(database, actions=StoreActions(database), fleet=lambda: FLEET, away=presence.error)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE) as asking:
+        assert (await asking.get("/readyz")).status_code == 200
+        presence.lost("a call", DatabaseError("the server cannot be reached", where="db:5432", todo="start it"))
+        refused = await asking.get("/readyz")
+        assert refused.status_code == 503
+        assert "the server cannot be reached; 3 outcomes wait for it" in refused.text
+        presence.found("a call")
+        assert (await asking.get("/readyz")).status_code == 200

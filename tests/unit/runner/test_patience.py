@@ -1,9 +1,10 @@
-"""What a runner has to write is held through a lock or a full disk, and then given up once."""
+"""What a runner reads and writes is tried again while the database is away, and who asks is told since when."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from beacon.errors import DatabaseError
 from beacon.runner import patience
 from beacon.runner.patience import PatientDatabase
+from beacon.runner.presence import Presence
 from beacon.store.database import explain_sqlite
 
 
@@ -29,16 +31,20 @@ class Clock:
 
 
 class Away:
-    """A database of which the first `failures` writes find what SQLite says with `text`."""
+    """A database of which the first `failures` calls find what SQLite says with `text`."""
 
     def __init__(self, text: str, failures: int) -> None:
         self.text, self.failures, self.tries = text, failures, 0
+        self.seen: Callable[[], None] = lambda: None
 
     async def write(self, *_: Any) -> str:
         self.tries += 1
+        self.seen()
         if self.tries <= self.failures:
             raise explain_sqlite(OperationalError("COMMIT", {}, sqlite3.OperationalError(self.text)), "sqlite:///x")
-        return "written"
+        return "done"
+
+    read = write
 
 
 @pytest.fixture
@@ -53,13 +59,27 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def patient(away: Away, clock: Clock) -> PatientDatabase:
-    return PatientDatabase(away, clock)  # type: ignore[arg-type]
+def patient(away: Away, clock: Clock, hold_s: float | None = None) -> PatientDatabase:
+    return PatientDatabase(away, clock, presence=Presence(clock), hold_s=hold_s)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("text", ["database is locked", "database or disk is full"])
-async def test_a_write_is_held_until_it_can_be_done(clock: Clock, text: str) -> None:
-    assert await patient(Away(text, 50), clock).write(print) == "written"
+@pytest.mark.parametrize("call", ["write", "read"])
+async def test_a_call_is_held_until_it_can_be_done(clock: Clock, text: str, call: str) -> None:
+    assert await getattr(patient(Away(text, 500), clock), call)(print) == "done"
+    assert clock.now > 120
+
+
+async def test_who_asks_is_told_since_when_and_why_the_database_is_away(clock: Clock) -> None:
+    away = Away("database or disk is full", 3)
+    database = patient(away, clock)
+    told: list[str | None] = []
+    away.seen = lambda: told.append(str(database.presence.error()) if database.presence.away else None)
+    await database.write(print)
+    assert told[0] is None
+    assert "away since 00:00:00 UTC: the disk is full" in (told[1] or "")
+    assert database.presence.error() is None
+    assert database.presence.losses == 1
 
 
 @pytest.mark.parametrize(("text", "says"), [("database is locked", "is locked"), ("disk is full", "the disk is full")])
@@ -67,7 +87,7 @@ async def test_what_is_given_up_says_how_long_it_was_tried_and_is_not_held_as_lo
     clock: Clock, text: str, says: str
 ) -> None:
     away = Away(text, 10_000)
-    database = patient(away, clock)
+    database = patient(away, clock, hold_s=30.0)
     with pytest.raises(DatabaseError) as raised:
         await database.write(print)
     assert says in raised.value.what
@@ -76,6 +96,16 @@ async def test_what_is_given_up_says_how_long_it_was_tried_and_is_not_held_as_lo
     with pytest.raises(DatabaseError):
         await database.write(print)
     assert away.tries == tries + 1
+
+
+async def test_a_runner_that_is_stopped_waits_a_little_and_no_longer(clock: Clock) -> None:
+    database = patient(Away("database is locked", 10_000), clock)
+    writing = asyncio.create_task(database.write(print))
+    await asyncio.sleep(0)
+    database.stop()
+    with pytest.raises(DatabaseError):
+        await writing
+    assert patience.STOPPED_S <= clock.now < patience.STOPPED_S + 5
 
 
 async def test_what_does_not_pass_is_said_at_once(clock: Clock) -> None:

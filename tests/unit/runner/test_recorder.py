@@ -7,7 +7,10 @@ from typing import Any
 
 from beacon.domain.clock import SystemClock
 from beacon.domain.states import ExecutionStatus, JobStatus
+from beacon.runner.patience import PatientDatabase
+from beacon.runner.presence import Presence
 from beacon.runner.recorder import Recorder
+from beacon.runner.spool import Spool
 from beacon.store.group_items import Finish, Recorded, Start
 
 
@@ -25,13 +28,19 @@ class Slow:
         return Recorded(1, JobStatus.RUNNING, None, 0.0, frozenset(ids), frozenset())
 
 
+def recorder_of(database: Any) -> Recorder:
+    clock = SystemClock()
+    patient = PatientDatabase(database, clock, presence=Presence(clock))
+    return Recorder(patient, "job", clock, lambda _: None, Spool())
+
+
 def start(name: str) -> Start:
     return Start(f"x-{name}", name, 1, 0, 1, "us-a", 0.0, 1.0)
 
 
 async def test_what_was_handed_in_is_committed_though_its_giver_is_cancelled():
     database = Slow()
-    recorder = Recorder(database, "job", SystemClock(), lambda _: None)  # type: ignore[arg-type]
+    recorder = recorder_of(database)
     givers = [asyncio.create_task(recorder.record(start(name))) for name in "abcd"]
     await asyncio.sleep(0)
     givers[0].cancel()
@@ -60,7 +69,7 @@ def finish(execution: str, attempt: str | None) -> Finish:
 
 
 async def test_an_end_that_was_refused_is_not_told_as_one_that_moved_its_execution():
-    recorder = Recorder(First(), "job", SystemClock(), lambda _: None)  # type: ignore[arg-type]
+    recorder = recorder_of(First())
     ends = [finish("x", "x-1"), finish("y", "y-1"), finish("x", None)]
     told = await asyncio.gather(*(recorder.record(each) for each in ends))
     assert told == [True, True, False]
