@@ -280,7 +280,8 @@ class World:
         while self.now < GIVEN_UP_S and not self._all_over():
             await asyncio.sleep(1.0)
         for process in self.processes.values():
-            if not (process.gone or process.frozen) and self._all_over():
+            # One that stood still may still wait for what others have long since asked anew.
+            if not (process.gone or process.was_frozen) and self._all_over():
                 self._check_slots(process)
             self.loop.kill(process)
 
