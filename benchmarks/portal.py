@@ -95,7 +95,7 @@ async def time_page(client: httpx.AsyncClient, path: str, pid: int, rounds: int)
 
 async def measure_pages(server: Served, big: str, small: str, rounds: int) -> dict[str, str]:
     print(f"Server time of each page, median of {rounds}")
-    async with httpx.AsyncClient(base_url=server.address, timeout=60) as client:
+    async with httpx.AsyncClient(base_url=server.address, timeout=600) as client:
         pages = await pages_of(client, big, small)
         for name, path in pages.items():
             timed = await time_page(client, path, server.pid, rounds)
