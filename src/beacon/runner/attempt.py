@@ -132,7 +132,7 @@ def end_unsent(work: Work, failure: Failure, clock: Clock) -> Finish:
     return Finish(
         execution_id=work.execution.id,
         attempt_id=None,
-        number=None,
+        number=work.attempts,
         shard=work.execution.shard,
         status=terminal_status(failure.kind),
         attempt_status="",

@@ -141,6 +141,20 @@ async def test_a_lease_that_its_owner_took_anew_is_not_given_back_with_the_old_o
     assert await database.write(leases.take_this_shard, job_id, old.number, "another", 201.0, 301.0) is not None
 
 
+async def test_who_waits_to_send_does_not_end_what_another_has_sent_meanwhile(database, spec):
+    """A runner that stood still finds its retry's deadline passed, while its successor's attempt is under way."""
+    job_id, shards = await submitted_job(database, spec)
+    work = (await open_works(database, job_id, shards))[0]
+    await database.write(record_group, job_id, [start(*work)], [], 5.0)
+    failed = finish(*work, status=ExecutionStatus.RETRYING, attempt_status="failed")
+    await database.write(record_group, job_id, [], [failed], 6.0)
+    await database.write(record_group, job_id, [start(*work, number=2)], [], 7.0)
+    for known, moved in ((1, frozenset()), (2, {work[1].id})):
+        waiting = replace(finish(*work, status=ExecutionStatus.TIMED_OUT, number=known), attempt_id=None)
+        recorded = await database.write(record_group, job_id, [], [waiting], 8.0)
+        assert recorded.moved == moved
+
+
 @pytest.mark.parametrize("end", [ExecutionStatus.FAILED, ExecutionStatus.TIMED_OUT, ExecutionStatus.CANCELLED])
 async def test_a_failure_of_an_old_attempt_does_not_end_the_new_one(database, spec, end):
     """A runner that was stopped and woke up reports a failure, while its successor tries again."""

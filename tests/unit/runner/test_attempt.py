@@ -1,6 +1,8 @@
-"""What is recorded of an execution that ends between two attempts."""
+"""What is recorded of an execution that ends without a further attempt."""
 
 from __future__ import annotations
+
+import pytest
 
 from beacon.domain.clock import SystemClock
 from beacon.domain.failure import FailureKind
@@ -11,13 +13,11 @@ from beacon.store.executions import OpenExecution
 from beacon.store.leases import Shard
 
 
-def test_it_keeps_the_name_of_its_last_provider() -> None:
-    """It was pending when it was read, and has been sent since: a retry must know whom to ask for the answer."""
-    read = OpenExecution(
-        id="job-000000", shard=0, question_id="q0", model="alpha", region="eu", persona="none", language="en", repeat=0,
-        status=ExecutionStatus.PENDING, attempts=0, counted=0, provider=None, queued_at=1.0, deadline_at=None,
-    )  # fmt: skip
-    work = Work(read, ShardUnderWay(Shard("job", 0, "eu", 1, 1)), attempts=1, counted=1, provider="eu-a")
+@pytest.mark.parametrize("attempts", [0, 2])
+def test_who_ends_an_execution_says_which_attempt_is_the_newest_that_it_knows(attempts: int) -> None:
+    """The store refuses the end where another runner has sent a newer one."""
+    asked = ("q0", "alpha", "us", "neutral", "en", 0)
+    execution = OpenExecution("e", 0, *asked, ExecutionStatus.RETRYING, attempts, attempts, "us-a", 1.0, None)
+    work = Work(execution, ShardUnderWay(Shard("j", 0, "us", 1, 1)), attempts, attempts)
     ended = attempt.end_unsent(work, attempt.stopped(FailureKind.CANCELLED), SystemClock())
-    assert ended.provider == "eu-a"
-    assert ended.status is ExecutionStatus.CANCELLED
+    assert (ended.attempt_id, ended.number) == (None, attempts)
