@@ -30,8 +30,8 @@ async def scheduled(database, runs: int, name: str = "Each week") -> tuple[str, 
     """A schedule with so many runs that are over, a week apart, and a tick that was missed."""
     spec, now = make_spec(name=name), CLOCK.wall()
     documents = (spec.model_dump_json(by_alias=True), FLEET.model_dump_json(by_alias=True))
-    await database.write(schedules.add, "s1", name, "0 6 * * 1", documents, now)
-    schedule = Schedule("s1", name, "0 6 * * 1", spec, FLEET, now, None)
+    await database.write(schedules.add, "s1", name, "0 6 * * 1", documents, now, pins=False)
+    schedule = Schedule("s1", name, "0 6 * * 1", spec, spec.seed is not None, FLEET, now, None)
     ids = []
     for number in range(runs):
         scene = await Scene.begin(database, spec)
