@@ -35,13 +35,13 @@ SAMPLE = """() => {
 }"""
 
 
-WATCH = """() => {
+WATCH = """addEventListener("DOMContentLoaded", () => {
     window.seen = [];
     const live = document.getElementById("live");
     const note = () => window.seen.push([Date.now() / 1000, Number(live.dataset.seq)]);
     new MutationObserver(note).observe(live, { attributes: true, attributeFilter: ["data-seq"] });
     note();
-}"""
+});"""
 MOST_LAG_S, MOST_END_S = 1.0, 2.0
 
 
@@ -86,8 +86,8 @@ async def drive(scene: Scene, rng: random.Random) -> AsyncIterator[None]:
 
 async def test_every_sample_of_the_page_is_the_database_at_its_seq(page, database):
     scene = await Scene.begin(database, make_spec(questions=5, repeats=6))
+    await page.add_init_script(WATCH)
     await page.goto(f"/jobs/{scene.job_id}")
-    await page.evaluate(WATCH)
     await until_live(page)
     first = (await database.read(jobs.get, scene.job_id)).seq
     samples = [await page.evaluate(SAMPLE) async for _ in drive(scene, random.Random(7))]
