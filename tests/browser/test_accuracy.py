@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import math
 import os
 import random
 from collections.abc import AsyncIterator
@@ -33,19 +35,27 @@ SAMPLE = """() => {
 }"""
 
 
-WATCH = """() => {
+WATCH = """addEventListener("DOMContentLoaded", () => {
     window.seen = [];
     const live = document.getElementById("live");
     const note = () => window.seen.push([Date.now() / 1000, Number(live.dataset.seq)]);
     new MutationObserver(note).observe(live, { attributes: true, attributeFilter: ["data-seq"] });
     note();
-}"""
+});"""
 MOST_LAG_S, MOST_END_S = 1.0, 2.0
 
 
 def strain() -> float:
-    """How many processes wait for each core, at least 1: what a busy machine adds is no lag of the portal."""
-    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    """How many processes want each core, at least 1: what a busy machine adds is no lag of the portal. Where it is
+    so busy that browser and server hardly get a turn, a lag says nothing."""
+    wanted = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    return wanted if wanted <= 4 else math.inf
+
+
+async def until_live(page: Page) -> None:
+    """The stream is open: its first message came, which every page is sent."""
+    while len(await page.evaluate("window.seen")) < 2:
+        await asyncio.sleep(0.02)
 
 
 async def lags_s(page: Page, told: list[Event]) -> list[float]:
@@ -76,8 +86,9 @@ async def drive(scene: Scene, rng: random.Random) -> AsyncIterator[None]:
 
 async def test_every_sample_of_the_page_is_the_database_at_its_seq(page, database):
     scene = await Scene.begin(database, make_spec(questions=5, repeats=6))
+    await page.add_init_script(WATCH)
     await page.goto(f"/jobs/{scene.job_id}")
-    await page.evaluate(WATCH)
+    await until_live(page)
     first = (await database.read(jobs.get, scene.job_id)).seq
     samples = [await page.evaluate(SAMPLE) async for _ in drive(scene, random.Random(7))]
     await scene.finish(REPORT)
