@@ -14,7 +14,6 @@ from beacon import __version__
 from beacon.domain.clock import Clock, SystemClock
 from beacon.domain.fleet import Fleet
 from beacon.errors import BeaconError, DatabaseError
-from beacon.store import workers
 from beacon.store.database import Database
 from beacon.web import api, evidence, operating, problems, readiness
 from beacon.web.access import Access, Key
@@ -130,9 +129,8 @@ def _add_plumbing(app: FastAPI) -> None:
 
     @app.get("/readyz", tags=["health"], responses={503: api.PROBLEMS[503]})
     async def readyz(portal: Here) -> Readiness:
-        """The database is there and nothing waits for it; what waits for a worker that is missing is told beside it."""
-        await readiness.check(portal)
-        found = await portal.database.read(workers.unserved, portal.clock.wall())
+        """The database is there; what waits for a worker that is not there is told beside it."""
+        found = await readiness.check(portal)
         return Readiness(status="ready", waits=waiting_regions(found))
 
     @app.get(PREFIX + "/{version}/{name:path}", include_in_schema=False)
