@@ -8,7 +8,6 @@ import io
 import pytest
 
 from beacon.store import schedules
-from beacon.store.schedules import Schedule
 from beacon.store.tables import ticks
 from beacon.web.app import create_app
 from tests.integration.web.scene import CLOCK, FLEET, Scene, StoreActions, make_spec
@@ -31,23 +30,22 @@ async def scheduled(database, runs: int, name: str = "Each week") -> tuple[str, 
     spec, now = make_spec(name=name), CLOCK.wall()
     documents = (spec.model_dump_json(by_alias=True), FLEET.model_dump_json(by_alias=True))
     await database.write(schedules.add, "s1", name, "0 6 * * 1", documents, now, pins=False)
-    schedule = Schedule("s1", name, "0 6 * * 1", spec, spec.seed is not None, FLEET, now, None)
     ids = []
     for number in range(runs):
         scene = await Scene.begin(database, spec)
         await scene.run(scene.works)
         await scene.finish()
-        await note_run(database, schedule, now - 7 * 86_400 * (runs - number), scene.job_id)
+        await note_run(database, "s1", now - 7 * 86_400 * (runs - number), scene.job_id)
         ids.append(scene.job_id)
-    await database.write(schedules.fire, schedule, now, None, ("", "", ""), now)
+    await database.write(schedules.fire, "s1", now, None, (spec, ("", "", "")), now)
     return "s1", ids
 
 
-async def note_run(database, schedule: Schedule, at: float, job_id: str) -> None:
+async def note_run(database, schedule_id: str, at: float, job_id: str) -> None:
     """As `schedules.fire` notes a tick, with a job that is there already."""
 
     def write(connection) -> None:
-        connection.execute(ticks.insert().values(schedule_id=schedule.id, tick_at=at, fired_at=at, job_id=job_id))
+        connection.execute(ticks.insert().values(schedule_id=schedule_id, tick_at=at, fired_at=at, job_id=job_id))
 
     await database.write(write)
 
