@@ -17,6 +17,9 @@ from tests.integration.web.test_runs import scheduled
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=PATIENCE_MS)
+WIDER = """[...document.querySelectorAll('*')].filter(e => e.getBoundingClientRect().right > 361)
+    .map(e => e.outerHTML.slice(0, 80))"""
+"""What sticks out of a phone's page."""
 
 
 @pytest.fixture
@@ -90,5 +93,6 @@ async def test_no_page_that_compares_scrolls_sideways_on_a_phone(browser, addres
     complaints.listen(page, address)
     for path in ("/drift", f"/drift?schedule={schedule}", "/compare", f"/compare?jobs={','.join(ids)}", "/sign-in"):
         await page.goto(path)
-        assert await page.evaluate("document.documentElement.scrollWidth") <= 360, path
+        wide = await page.evaluate(WIDER)
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 360, (path, wide)
     await context.close()
