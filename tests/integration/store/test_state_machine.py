@@ -39,7 +39,7 @@ def may_end(before: ExecutionStatus, after: ExecutionStatus) -> bool:
 
 
 def counts(ordinal: int) -> bool:
-    """Some attempts do not count towards the most that a spec allows."""
+    """Some attempts that fail do not count towards the most that a spec allows."""
     return ordinal % 3 != 0
 
 
@@ -249,12 +249,12 @@ class Machine(RuleBasedStateMachine):
             finished_at=self.now - (50 if ordinal % 2 else 0),
             answer=_answer(f"{ordinal}.{number}") if answered else None,
             kind=None if answered else "provider_error",
-            counts=counts(ordinal),
+            counts=answered or counts(ordinal),
         )
 
     def _moved(self, ordinal: int, status: ExecutionStatus, number: int) -> None:
         self.move(ordinal, status)
-        self.counted[ordinal] += counts(ordinal)
+        self.counted[ordinal] += status is E.COMPLETED or counts(ordinal)
         if status in TERMINAL:
             self.last_finished_at = max(self.last_finished_at or 0.0, self.ended_at[execution_id(JOB, ordinal)])
         if status is E.COMPLETED:
@@ -291,7 +291,8 @@ class Machine(RuleBasedStateMachine):
         assert {row["ordinal"]: row["counted"] for row in rows} == self.counted
         query = "SELECT e.ordinal, a.status, a.counts FROM attempts a JOIN executions e ON e.id = a.execution_id"
         for row in self.disk.rows(query):
-            assert bool(row["counts"]) == (row["status"] == "sent" or counts(row["ordinal"]))
+            if row["status"] != "refused":  # which may have been an answer or a failure
+                assert bool(row["counts"]) == (row["status"] != "failed" or counts(row["ordinal"]))
 
     @invariant()
     def shards_know_what_is_left(self) -> None:
