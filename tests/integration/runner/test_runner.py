@@ -8,6 +8,7 @@ import time
 from collections import Counter
 
 import pytest
+import sqlalchemy as sa
 from aiohttp import web
 
 from beacon.domain.failure import FailureKind
@@ -15,7 +16,7 @@ from beacon.domain.states import JobStatus, Verdict
 from beacon.errors import ConflictError, DatabaseError, InputError
 from beacon.runner import runner as runner_module
 from beacon.runner.admission import admit
-from beacon.store import events, executions, interventions, jobs, ledger, reports
+from beacon.store import events, executions, interventions, jobs, ledger, reports, tables
 from beacon.store.executions import Filter
 from tests.integration.runner.conftest import CLOCK
 from tests.integration.runner.scripted import Scripted, answer, fleet_of, serving
@@ -238,17 +239,10 @@ async def test_what_a_stopped_runner_left_at_an_endpoint_that_keeps_nothing_foll
     assert row["kind"] == (None if status == "completed" else "outcome_unknown")
 
 
-class _Set:
-    """A clock that was set so many seconds ahead."""
-
-    def __init__(self, ahead_s: float) -> None:
-        self._ahead_s = ahead_s
-
-    def wall(self) -> float:
-        return CLOCK.wall() + self._ahead_s
-
-    def monotonic(self) -> float:
-        return CLOCK.monotonic()
+def _begun_earlier(connection: sa.Connection, job_id: str, seconds: float) -> None:
+    """As if the job had begun so many seconds before it did."""
+    earlier = tables.jobs.c.started_at - seconds
+    connection.execute(sa.update(tables.jobs).where(tables.jobs.c.id == job_id).values(started_at=earlier))
 
 
 async def test_who_takes_up_a_job_whose_deadline_passed_meanwhile_sends_nothing(bench):
@@ -258,7 +252,8 @@ async def test_who_takes_up_a_job_whose_deadline_passed_meanwhile_sends_nothing(
         job_id = await bench.submit(fleet, questions=4, repeats=1, limits={"job_deadline": "60s"})
         await admit(bench.database, job_id, CLOCK)
         await bench.database.write(jobs.begin, job_id, CLOCK.wall())
-        async with bench.runner(fleet, _Set(61)) as runner:
+        await bench.database.write(_begun_earlier, job_id, 61)
+        async with bench.runner(fleet) as runner:
             await runner.drive(job_id)
     assert us.bodies == []
     assert {row["kind"] for row in await rows_of(bench, job_id)} == {"job_deadline"}
