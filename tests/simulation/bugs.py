@@ -377,7 +377,7 @@ def pause_forgotten_by_a_restart() -> list[Patch]:
     async def follow(self: Any) -> None:
         if not hasattr(self, "_looked"):
             self._looked = True
-            self._applied = {pause.name for pause in await self._database.read(pauses.current)}
+            self._paused = {pause.name for pause in await self._database.read(pauses.current)}
         await real(self)
 
     return [(Pausing, "follow", follow)]
@@ -418,8 +418,9 @@ def receipts_of_an_interrupted_sealing_left_there() -> list[Patch]:
 
 @bug("counts", "events")
 def counts_of_the_job_drift_from_its_rows() -> list[Patch]:
-    retried = "known.status is not ExecutionStatus.RETRYING"
-    return [edit(group_sqlite, "_close", "change[known.status] -= 1", f"change[known.status] -= {retried}")]
+    known = "Counter(before[execution_id].status for execution_id in moved"
+    waiting = " if before[execution_id].status is not ExecutionStatus.RETRYING"
+    return [edit(group_sqlite, "_close", known, known + waiting)]
 
 
 @bug("status")

@@ -184,6 +184,9 @@ class _Checker:
                 "cross-cell", f"{name} has an answer that its provider did not give to {key}: {result['answer']!r}"
             )
             return
+        kept = self._attempts[key]["kept_json"]
+        if self._attempts[key]["status"] != "answered" and (not kept or json.loads(kept)["text"] == result["answer"]):
+            self._say("status", f"{key} has the result of {name} and says {self._attempts[key]['status']}")
         run = runs[0]
         if (run.model, run.region) != (row["model"], row["region"]):
             self._say(

@@ -106,7 +106,8 @@ class Insert(_Statement):
 class Update(_Statement):
     """Sets `columns` of the rows with the given `key`, and adds to `added`. A row is key, columns, added in order.
 
-    `fixed` are SQL expressions, the same for all rows.
+    `fixed` are SQL expressions, the same for all rows; `only` is a condition on the table's row
+    and on `given`, the new one.
     """
 
     def __init__(
@@ -116,13 +117,15 @@ class Update(_Statement):
         columns: Sequence[str],
         added: Sequence[str] = (),
         fixed: Mapping[str, str] | None = None,
+        only: str = "true",
     ) -> None:
         names = (key, *columns, *added)
         given = [f"{name} = given.{name}" for name in columns]
         given += [f"{name} = {table.name}.{name} + given.{name}" for name in added]
         given += [f"{name} = {text}" for name, text in (fixed or {}).items()]
         head = f"WITH given ({', '.join(names)}) AS ("
-        tail = f") UPDATE {table.name} SET {', '.join(given)} FROM given WHERE {table.name}.{key} = given.{key}"
+        where = f"{table.name}.{key} = given.{key} AND {only}"
+        tail = f") UPDATE {table.name} SET {', '.join(given)} FROM given WHERE {where}"
         super().__init__(table, names, head, tail)
 
 

@@ -143,10 +143,16 @@ _OF_ANSWER = (
 _described = attrgetter(*_OF_ANSWER)
 _INSERT_RESULT = Insert(results, ("execution_id", "attempt_id", "answer", *_OF_ANSWER))
 
-_END_ATTEMPT = Update(
+_OF_ATTEMPT = ("status", "kind", "stage", "error", "counts", "started_at", "finished_at", "stages_json", "kept_json")
+_END_ATTEMPT = Update(attempts, "id", _OF_ATTEMPT)
+_REFUSE_ATTEMPT = Update(
     attempts,
     "id",
-    ("status", "kind", "stage", "error", "counts", "started_at", "finished_at", "stages_json", "kept_json"),
+    _OF_ATTEMPT,
+    # Whoever did not hear of an attempt's answer may end it once more, without one or with the very same: it stays.
+    only="""CASE WHEN given.kept_json IS NULL THEN attempts.status <> 'answered' AND attempts.kept_json IS NULL
+        ELSE NOT EXISTS (SELECT 1 FROM results WHERE results.execution_id = attempts.execution_id
+            AND results.attempt_id = attempts.id AND results.answer = json_extract(given.kept_json, '$.text')) END""",
 )
 _OF_END = (
     *("status", "kind", "stage", "error", "provider", "started_at", "first_token_at", "finished_at"),
@@ -186,10 +192,11 @@ def _write_refused(connection: Connection, finishes: Sequence[Finish]) -> None:
     """Another outcome was first and stays; the attempt says so, and keeps its answer as evidence."""
     rows = [
         _attempt_row(finish, "refused", kept(finish.answer) if finish.answer else finish.kept)
-        for finish in finishes
+        for finish in sorted(finishes, key=lambda finish: finish.answer is not None or finish.kept is not None)
         if finish.attempt_id
     ]
-    _END_ATTEMPT.execute(connection, rows)
+    # One row an attempt: of several the last, which keeps an answer where one of them does.
+    _REFUSE_ATTEMPT.execute(connection, list({row[0]: row for row in rows}.values()))
 
 
 def _attempt_row(finish: Finish, status: str, kept_json: str | None) -> Row:

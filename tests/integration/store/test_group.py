@@ -118,6 +118,26 @@ async def test_the_first_answer_wins_and_the_second_is_kept_as_evidence(database
     assert "Another answer." in tried[0]["kept_json"]
 
 
+async def test_whoever_did_not_hear_of_an_attempts_answer_does_not_end_it_anew(database, spec):
+    job_id, shards = await submitted_job(database, spec)
+    work, other = (await open_works(database, job_id, shards))[:2]
+    await database.write(record_group, job_id, [start(*work), start(*other)], [], 5.0)
+    lost = {"answer": None, "attempt_status": "interrupted", "kind": "outcome_unknown"}
+    interrupted = [finish(*one, status=ExecutionStatus.RETRYING, **lost) for one in (work, other)]
+    # In one group, whichever comes first, and in a later one.
+    await database.write(record_group, job_id, [], [interrupted[0], finish(*work)], 6.0)
+    await database.write(record_group, job_id, [], [finish(*other), interrupted[1], finish(*other)], 6.0)
+    await database.write(record_group, job_id, [], [*interrupted, finish(*work)], 7.0)
+    for _, execution in (work, other):
+        tried = await database.read(executions.attempts_of, execution.id)
+        assert [(attempt["status"], attempt["kind"]) for attempt in tried] == [("answered", None)]
+    again = finish(*work, answer=answer("Another answer."))
+    await database.write(record_group, job_id, [], [again], 8.0)
+    await database.write(record_group, job_id, [], interrupted, 9.0)
+    tried = await database.read(executions.attempts_of, work[1].id)
+    assert "Another answer." in tried[0]["kept_json"]
+
+
 async def test_a_write_ahead_under_an_old_epoch_is_refused(database, spec):
     job_id, shards = await submitted_job(database, spec)
     work = (await open_works(database, job_id, shards))[0]

@@ -70,20 +70,33 @@ BEGIN
         -- One end an execution: an answer before any other, else the first.
         SELECT DISTINCT ON (execution_id) * FROM possible WHERE may
         ORDER BY execution_id, (status = 'completed') DESC, place
-    ), attempted AS (
-        UPDATE attempts
-        SET status = CASE WHEN taken.place IS NULL THEN 'refused' ELSE possible.attempt_status END,
-            kind = possible.kind, stage = possible.stage, error = possible.error, counts = possible.counts,
-            started_at = possible.started_at, finished_at = possible.finished_at,
-            stages_json = possible.stages_json,
-            -- A refused answer is kept as evidence.
-            kept_json = CASE WHEN taken.place IS NULL AND possible.answer IS NOT NULL
+    ), heard AS (
+        -- One end an attempt: one more answer, which is evidence, then the end that was taken, then any other.
+        SELECT DISTINCT ON (possible.attempt_id) possible.*, taken.place IS NOT NULL AS is_taken,
+            CASE WHEN taken.place IS NULL AND possible.answer IS NOT NULL
                 THEN json_build_object('text', possible.answer, 'finish_reason', possible.finish_reason,
                     'model_echoed', possible.model_echoed, 'region_stated', possible.region_stated,
                     'upstream', possible.upstream)::text
-                ELSE possible.kept_json END
+                ELSE possible.kept_json END AS keeps
         FROM possible LEFT JOIN taken USING (place)
-        WHERE attempts.id = possible.attempt_id
+        ORDER BY possible.attempt_id,
+            (taken.place IS NULL AND (possible.answer IS NOT NULL OR possible.kept_json IS NOT NULL)
+                AND NOT EXISTS (SELECT FROM taken AS first
+                    WHERE first.attempt_id = possible.attempt_id AND first.answer = possible.answer)) DESC,
+            taken.place IS NOT NULL DESC, possible.place
+    ), attempted AS (
+        UPDATE attempts
+        SET status = CASE WHEN heard.is_taken THEN heard.attempt_status ELSE 'refused' END,
+            kind = heard.kind, stage = heard.stage, error = heard.error, counts = heard.counts,
+            started_at = heard.started_at, finished_at = heard.finished_at,
+            stages_json = heard.stages_json, kept_json = heard.keeps
+        FROM heard
+        WHERE attempts.id = heard.attempt_id
+            -- Whoever did not hear of an attempt's answer may end it once more, without one or with the very same: it stays.
+            AND CASE WHEN heard.is_taken THEN true
+                WHEN heard.keeps IS NULL THEN attempts.status <> 'answered' AND attempts.kept_json IS NULL
+                ELSE NOT EXISTS (SELECT FROM results WHERE results.execution_id = heard.execution_id
+                    AND results.attempt_id = heard.attempt_id AND results.answer = heard.answer) END
     ), moved AS (
         UPDATE executions
         SET status = taken.status, kind = taken.kind, stage = taken.stage, error = taken.error,
