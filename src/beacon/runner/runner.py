@@ -257,8 +257,12 @@ class Runner:
                     yield drive
                 finally:
                     over.set()
-        except* BeaconError as group:
-            raise _first(group) from None
+        except BaseExceptionGroup as group:
+            # Not `except*`: before Python 3.11.4 what is raised in one is wrapped in a group again.
+            expected, others = group.split(BeaconError)
+            if expected is None or others is not None:
+                raise
+            raise _first(expected) from None
 
     @asynccontextmanager
     async def _drive(self, job: Job, spec: JobSpec) -> AsyncIterator[Drive]:
