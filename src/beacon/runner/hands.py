@@ -1,6 +1,6 @@
 """Hands: tasks that carry out one execution after another.
 
-A task of its own for each execution would cost about a tenth of all that a runner does for it.
+Making a task for each execution is work that none of them needs.
 """
 
 from __future__ import annotations

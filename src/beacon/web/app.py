@@ -40,6 +40,24 @@ MISDIRECTED = 421
 WRONG_KEYS = 10
 """In a minute, from one address."""
 OPENAPI_PATH = "/api/v1/openapi.json"
+PAGES = (
+    api,
+    operating,
+    evidence,
+    job_pages,
+    new,
+    job,
+    findings,
+    findings_files,
+    pair,
+    compare,
+    runs,
+    executions,
+    fleet_pages,
+    kpis,
+    plain,
+    sign_in,
+)
 
 
 def create_app(
@@ -94,24 +112,7 @@ def create_app(
         access=access,
         wrong_keys=Rate(WRONG_KEYS, MINUTE_S),
     )
-    for pages in (
-        api,
-        operating,
-        evidence,
-        job_pages,
-        new,
-        job,
-        findings,
-        findings_files,
-        pair,
-        compare,
-        runs,
-        executions,
-        fleet_pages,
-        kpis,
-        plain,
-        sign_in,
-    ):
+    for pages in PAGES:
         app.include_router(pages.router)
     _add_plumbing(app)
     _add_errors(app)

@@ -158,17 +158,11 @@ def _finding(raw: dict[str, Any], rates: dict[str, Any]) -> Finding:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class HeatCell:
-    """Percent in the class; None where no answer has one. `step` is one of seven shades."""
+class Shaded:
+    """A share of answers as a page shows it: in percent, None where no answer has one, and as one of seven shades."""
 
-    question: str
-    model: str
-    region: str
+    __slots__ = ()
     share: float | None
-    answers: int
-    missing: int
-    holds: bool
 
     @property
     def percent(self) -> str | None:
@@ -176,14 +170,21 @@ class HeatCell:
 
     @property
     def step(self) -> int:
-        return step_of(self.share)
+        """0 for none, 6 for nearly all."""
+        if self.share is None or round(100 * self.share) == 0:
+            return 0
+        return sum(100 * self.share >= edge for edge in (0, 9.5, 24.5, 39.5, 59.5, 84.5))
 
 
-def step_of(share: float | None) -> int:
-    """Which of seven shades: 0 for none, 6 for nearly all."""
-    if share is None or round(100 * share) == 0:
-        return 0
-    return sum(100 * share >= edge for edge in (0, 9.5, 24.5, 39.5, 59.5, 84.5))
+@dataclass(frozen=True, slots=True)
+class HeatCell(Shaded):
+    question: str
+    model: str
+    region: str
+    share: float | None
+    answers: int
+    missing: int
+    holds: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from beacon.domain.kpis import DAY_S, Kpi, keeps, kpis
+from beacon.domain.kpis import DAY_S, History, Kpi, keeps, kpis
 from beacon.domain.states import ExecutionStatus
 from beacon.store import kpis as kpi_queries
 from beacon.store.kpis import Measured
 from beacon.web.figures.figure import Ending
 from beacon.web.figures.trends import trends
-from beacon.web.portal import Here
+from beacon.web.portal import Here, Portal
 from beacon.web.text import duration
 
 router = APIRouter(include_in_schema=False)
@@ -21,18 +21,18 @@ SPANS = {"24 hours": 1, "7 days": 7, "30 days": 30, "1 year": 365}
 """Days by the words that stand in the address."""
 NO_CONTENT = 204
 MOST_LOAD_MS = 600_000
+Last = Annotated[str, Query(max_length=10)]
+Simulated = Annotated[str, Query(max_length=5)]
 
 
 @router.get("/kpis")
 async def page(
     request: Request,
     portal: Here,
-    last: Annotated[str, Query(max_length=10)] = "30 days",
-    simulated: Annotated[str, Query(max_length=5)] = "",
+    last: Last = "30 days",
+    simulated: Simulated = "",
 ) -> Response:
-    last = last if last in SPANS else "30 days"
-    since = portal.clock.wall() - SPANS[last] * DAY_S
-    history = await portal.database.read(kpi_queries.history, since, simulated=bool(simulated))
+    last, history = await _history(portal, last, simulated)
     found = kpis(history)
     context: dict[str, Any] = {
         "kpis": found,
@@ -55,16 +55,21 @@ async def page(
 async def trends_file(
     ending: Ending,
     portal: Here,
-    last: Annotated[str, Query(max_length=10)] = "30 days",
-    simulated: Annotated[str, Query(max_length=5)] = "",
+    last: Last = "30 days",
+    simulated: Simulated = "",
 ) -> Response:
-    last = last if last in SPANS else "30 days"
-    since = portal.clock.wall() - SPANS[last] * DAY_S
-    history = await portal.database.read(kpi_queries.history, since, simulated=bool(simulated))
+    last, history = await _history(portal, last, simulated)
     notes = [f"Jobs that ended in the last {last}; dashed: the target.", "Beacon"]
     if simulated:
         notes.insert(1, "SIMULATED: jobs of simulated and replayed providers are counted.")
     return await trends("beacon-kpis", "KPIs by day", notes, kpis(history), told).respond(ending)
+
+
+async def _history(portal: Portal, last: str, simulated: str) -> tuple[str, History]:
+    """The span that is meant, and what ended in it."""
+    last = last if last in SPANS else "30 days"
+    since = portal.clock.wall() - SPANS[last] * DAY_S
+    return last, await portal.database.read(kpi_queries.history, since, simulated=bool(simulated))
 
 
 def told(kpi: Kpi, value: float) -> str:

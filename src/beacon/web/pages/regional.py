@@ -8,14 +8,14 @@ from typing import Any
 
 from beacon.domain.spec import JobSpec
 from beacon.web import lenient
-from beacon.web.pages.findings_view import Chosen, step_of
+from beacon.web.pages.findings_view import Chosen, Shaded
 
 MOST_MAPS = 4
 """Models on one page; one is chosen where a job has more."""
 
 
 @dataclass(frozen=True, slots=True)
-class RegionShare:
+class RegionShare(Shaded):
     """Of classified answers, from 0 to 1; None where there is none. `interval` is known where one arm is behind it."""
 
     model: str
@@ -24,14 +24,6 @@ class RegionShare:
     interval: tuple[float, float] | None
     answers: int
     missing: int
-
-    @property
-    def percent(self) -> str | None:
-        return None if self.share is None else f"{100 * self.share:.0f}"
-
-    @property
-    def step(self) -> int:
-        return step_of(self.share)
 
 
 @dataclass(frozen=True, slots=True)
